@@ -1,0 +1,50 @@
+//! The parent's side of the child: let it go, look after it, and leave nothing of it behind.
+
+use anyhow::Result;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use crate::gate::Release;
+use crate::signals::{Children, Signals};
+
+/// A process that waits at the gate or runs. Dropped before it ended, it is killed.
+pub struct Child {
+    pid: Pid,
+    release: Release,
+    signals: Signals,
+    ended: bool,
+}
+
+impl Child {
+    pub(crate) fn new(pid: Pid, release: Release, signals: Signals) -> Child {
+        Child { pid, release, signals, ended: false }
+    }
+
+    /// The process id that the host knows it by.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Opens the gate: all that the parent does for the container is done.
+    pub fn release(&mut self) -> Result<()> {
+        self.release.open()
+    }
+
+    /// Forwards signals until the child has ended; gives its exit code, or 128+n for signal n.
+    pub fn wait(&mut self) -> Result<u8> {
+        let code = self.signals.supervise(self.pid, Children::Only)?;
+        self.ended = true;
+        Ok(code)
+    }
+}
+
+impl Drop for Child {
+    /// Process 1 takes its whole pid namespace with it, pid_namespaces(7).
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            let _ = waitpid(self.pid, None);
+        }
+    }
+}

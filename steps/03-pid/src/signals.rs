@@ -1,0 +1,108 @@
+//! Signals on their way in, the exit code on its way out. All are held back (blocked) and read
+//! one at a time from a signalfd(2), so that nothing happens between two instructions.
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+const FORWARDED: [Signal; 9] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGTSTP,
+    Signal::SIGCONT,
+];
+
+/// Which processes are reaped: the parent's one child, or, as init, every orphan too.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Children {
+    Only,
+    Orphans,
+}
+
+/// The signals that are held, and the mask from before.
+pub struct Signals {
+    held: SigSet,
+    before: SigSet,
+}
+
+impl Signals {
+    /// Holds every signal that is forwarded, and SIGCHLD, before the child exists: none is lost.
+    pub fn hold() -> Result<Signals> {
+        let mut held = SigSet::from_iter(FORWARDED);
+        held.add(Signal::SIGCHLD);
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut before))
+            .context("cannot block signals")?;
+        Ok(Signals { held, before })
+    }
+
+    /// Back to the mask from before: a blocked signal stays blocked across execve(2).
+    pub fn restore(&self) -> Result<()> {
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None)
+            .context("cannot restore the signal mask")
+    }
+
+    /// Passes signals on to `child` until it has ended; gives its exit code.
+    pub fn supervise(&self, child: Pid, children: Children) -> Result<u8> {
+        let signals = SignalFd::with_flags(&self.held, SfdFlags::SFD_CLOEXEC)
+            .context("cannot make a signalfd")?;
+        loop {
+            if let Some(code) = reap(child, children)? {
+                return Ok(code);
+            }
+            if let Some(signal) = signals.read_signal().context("cannot read the signalfd")? {
+                forward(&signal, child)?;
+            }
+        }
+    }
+}
+
+/// A signal from the terminal (SI_KERNEL) went to its whole foreground process group, so the
+/// command has it already. Ctrl-Z is the exception: process 1 ignores SIGTSTP, so it gets the
+/// signal that it cannot ignore, and `reap` stops us in turn.
+fn forward(signal: &siginfo, child: Pid) -> Result<()> {
+    let from_terminal = signal.ssi_code == libc::SI_KERNEL;
+    let signal = Signal::try_from(signal.ssi_signo as i32).context("an unknown signal came")?;
+    let sent = match signal {
+        Signal::SIGCHLD => return Ok(()),
+        Signal::SIGTSTP if from_terminal => kill(child, Signal::SIGSTOP),
+        _ if from_terminal => return Ok(()),
+        _ => kill(child, signal),
+    };
+    sent.with_context(|| format!("cannot forward {signal} to process {child}"))
+}
+
+/// Collects what has changed: `child`'s exit code once it has ended.
+fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
+    let (whom, flags) = match children {
+        Children::Only => (child, WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED),
+        Children::Orphans => (Pid::from_raw(-1), WaitPidFlag::WNOHANG),
+    };
+    loop {
+        match waitpid(whom, Some(flags)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => return Ok(Some(code as u8)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return Ok(Some(128 + signal as u8));
+            }
+            Ok(WaitStatus::Stopped(..)) => stop_as_well(child)?,
+            Ok(WaitStatus::StillAlive) => return Ok(None),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("cannot wait for the child"),
+        }
+    }
+}
+
+/// The shell outside watches us, not the child: it sees a stopped job only if we stop. Its `fg`
+/// continues us here, and we the child.
+fn stop_as_well(child: Pid) -> Result<()> {
+    raise(Signal::SIGSTOP).context("cannot stop")?;
+    kill(child, Signal::SIGCONT).context("cannot continue the child")
+}
