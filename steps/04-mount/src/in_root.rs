@@ -1,0 +1,79 @@
+//! Paths inside the root, resolved inside the root. A root directory is not to be trusted: an
+//! `etc -> /` in it would make us write to the host. openat2(2) with RESOLVE_IN_ROOT takes the
+//! descriptor for /, so that no symlink and no `..` leads out.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2, readlinkat};
+use rustix::io::{Errno, Result};
+
+const MOST_LINKS: usize = 40;
+
+/// What is to be there to mount on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Directory,
+    File,
+}
+
+/// Opens `path` in `root`, which must exist.
+pub fn open(root: BorrowedFd, path: &Path) -> Result<OwnedFd> {
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within())
+}
+
+/// Opens `path` in `root` and takes no symlink on the way: for what the kernel's own
+/// filesystems are mounted on, so that /proc is /proc and not where a link leads to.
+pub fn open_unlinked(root: BorrowedFd, path: &Path) -> Result<OwnedFd> {
+    let resolve = within() | ResolveFlags::NO_SYMLINKS;
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+/// Opens `path` in `root`, made if it is missing, its directories too.
+pub fn open_or_create(root: BorrowedFd, path: &Path, kind: Kind) -> Result<OwnedFd> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match open(root, &path) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        match create(root, &path, kind) {
+            // Something is there that leads nowhere: make what the link points to.
+            Err(Errno::EXIST) => path = link_target(root, &path)?,
+            Err(errno) => return Err(errno),
+            Ok(()) => {}
+        }
+    }
+    Err(Errno::LOOP)
+}
+
+fn create(root: BorrowedFd, path: &Path, kind: Kind) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::INVAL);
+    };
+    let parent = open_or_create(root, parent, Kind::Directory)?;
+    match kind {
+        Kind::Directory => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
+        Kind::File => create_file(parent.as_fd(), name),
+    }
+}
+
+fn create_file(parent: BorrowedFd, name: &OsStr) -> Result<()> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    openat2(parent, name, flags, Mode::from_raw_mode(0o644), within()).map(drop)
+}
+
+fn link_target(root: BorrowedFd, path: &Path) -> Result<PathBuf> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::INVAL);
+    };
+    let target = readlinkat(open(root, parent)?, name, Vec::new())?;
+    Ok(parent.join(OsStr::from_bytes(target.as_bytes())))
+}
+
+/// No way out of the root, and none through the links in /proc that are no links but doors.
+fn within() -> ResolveFlags {
+    ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS
+}
