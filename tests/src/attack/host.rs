@@ -1,0 +1,168 @@
+//! What lures and judges have of the host: a directory of its own, secrets, processes, and
+//! the namespaces in which a throwaway stands in for the host.
+
+use std::fmt::Display;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::{ForkResult, Pid, fork, geteuid, sethostname};
+
+/// The host as one attack sees it, for one container.
+pub struct Host {
+    dir: PathBuf,
+    /// The step's binary; none when the attempt is made without a container.
+    step: Option<PathBuf>,
+    /// The step is run as this user rather than as ourselves.
+    uid: Option<u32>,
+    flags: Vec<String>,
+    told: Vec<String>,
+}
+
+impl Host {
+    pub(super) fn new(
+        dir: &Path,
+        step: Option<PathBuf>,
+        uid: Option<u32>,
+        flags: Vec<String>,
+    ) -> Self {
+        Host { dir: dir.to_owned(), step, uid, flags, told: Vec::new() }
+    }
+
+    /// A directory of the host, outside of the container's root and gone at the end.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The container's root directory.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// Gives the attempt an argument: what an attacker knows or has found out.
+    pub fn tell(&mut self, what: impl Display) {
+        self.told.push(what.to_string());
+    }
+
+    /// What the attempt was told, for the judge.
+    pub fn told(&self) -> &[String] {
+        &self.told
+    }
+
+    /// Puts a secret into a file of the host, outside of the root, and returns its path.
+    pub fn secret(&mut self) -> Result<PathBuf> {
+        let path = self.dir.join("secret");
+        let secret =
+            format!("secret {:08x} of the host\n", std::process::id().wrapping_mul(0x9e37_79b9));
+        fs::write(&path, secret).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Mounts a directory of the host, open to everyone, on /volume in the container.
+    pub fn volume(&mut self) -> Result<PathBuf> {
+        let path = self.dir.join("volume");
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
+        self.flags.extend(["-v".into(), format!("{}:/volume", path.display())]);
+        Ok(path)
+    }
+
+    /// Starts a process of the host that does `work` and dies with the harness.
+    pub fn process(&mut self, work: impl FnOnce()) -> Result<Pid> {
+        // SAFETY: the harness has one thread, so the child may do what any program may.
+        match unsafe { fork() }.context("cannot fork")? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => {
+                prctl::set_pdeathsig(Signal::SIGKILL).expect("SIGKILL is a signal");
+                work();
+                std::process::exit(0)
+            }
+        }
+    }
+
+    /// The first line of a file, as the next container sees it.
+    pub fn next_container_reads(&self, path: &str) -> Result<String> {
+        let output = self.start(&["cat".into(), path.into()])?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    pub(super) fn attempt(&self, name: &str) -> Result<Output> {
+        self.start(&[&[name.to_owned()], &self.told[..]].concat())
+    }
+
+    /// Runs the part inside, in a container or without one, and waits for it.
+    fn start(&self, args: &[String]) -> Result<Output> {
+        let mut command = self.command();
+        command.arg("inside").args(args).stdin(Stdio::null());
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        // SAFETY: prctl(2) is async-signal-safe and touches nothing of ours.
+        unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
+        command.output().with_context(|| format!("cannot run {}", command.get_program().display()))
+    }
+
+    fn command(&self) -> Command {
+        let Some(step) = &self.step else {
+            return Command::new(self.root().join("attack"));
+        };
+        let mut command = Command::new(step);
+        command.args(&self.flags).arg(self.root()).arg("/attack");
+        command
+    }
+}
+
+/// Moves the harness into namespaces of its own, which from then on are "the host": what an attack
+/// renames, mounts or connects to is a throwaway.
+///
+/// It is still a true test. No namespace is special to these calls: a container either shares its
+/// parent's namespace or has another, and that is what the attack finds out. Ours belong to the
+/// host's user namespace, as the first ones do, so the same rights are asked for. A mount tree that is
+/// shared, as systemd makes it, is made private first, so that nothing of it reaches the real
+/// host, and then shared again among us.
+///
+/// An ordinary user gets no stand-in and needs none: the kernel allows him nothing of this.
+pub(super) fn stand_in(namespaces: CloneFlags) -> Result<()> {
+    if namespaces.is_empty() || !geteuid().is_root() {
+        return Ok(());
+    }
+    unshare(namespaces).context("cannot make namespaces to stand in for the host")?;
+    if namespaces.contains(CloneFlags::CLONE_NEWUTS) {
+        sethostname("host").context("cannot name the stand-in for the host")?;
+    }
+    if namespaces.contains(CloneFlags::CLONE_NEWNS) {
+        propagate(MsFlags::MS_PRIVATE)?;
+        propagate(MsFlags::MS_SHARED)?;
+    }
+    if namespaces.contains(CloneFlags::CLONE_NEWNET) {
+        loopback_up()?;
+    }
+    Ok(())
+}
+
+fn propagate(how: MsFlags) -> Result<()> {
+    mount(None::<&str>, "/", None::<&str>, how | MsFlags::MS_REC, None::<&str>)
+        .context("cannot change the propagation of /")
+}
+
+/// A new network namespace has a loopback interface, but down: see netdevice(7).
+fn loopback_up() -> Result<()> {
+    use std::os::fd::AsRawFd;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: an ifreq is plain data, for which all zeros is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) };
+    nix::errno::Errno::result(result).context("cannot bring up lo")?;
+    Ok(())
+}
