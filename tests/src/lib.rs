@@ -1,1 +1,22 @@
-//! stub
+//! What the kernel says of a process: read from outside (`process`), said by the process itself
+//! (`probe`), and drawn as the walls of a container (`walls`). Nothing here asks the program that
+//! made the container. What cannot be read is said to be unreadable, never guessed.
+
+pub mod answer;
+pub mod attack;
+pub mod calls;
+pub mod capability;
+pub mod cgroup;
+pub mod idmap;
+pub mod interface;
+pub mod mountinfo;
+pub mod namespace;
+pub mod probe;
+pub mod process;
+pub mod status;
+pub mod walls;
+
+pub use answer::Answer;
+pub use probe::Probe;
+pub use process::Process;
+pub use walls::Xray;
