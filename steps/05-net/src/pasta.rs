@@ -1,0 +1,105 @@
+//! pasta: an ordinary process that stands between a tap interface in the container's network
+//! namespace and plain sockets in the host's. So nobody needs rights in the host's network.
+//! It lives exactly as long as the connection, and dies with us.
+
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, parent_id};
+use std::process::{self, Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use chroot::Hint;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// pasta's own defaults make the host's 127.0.0.1 reachable from inside, by the container's
+/// loopback (-T, -U) and by the gateway's address, and publish ports (-t, -u). None of that here.
+const CLOSED: [&str; 9] = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"];
+
+/// A running pasta. Dropped, it is ended.
+pub struct Pasta(Child);
+
+impl Pasta {
+    /// Starts pasta for the child's network and user namespace and waits until it is ready.
+    ///
+    /// It copies the host's address and routes to its interface inside and sets that up.
+    pub fn connect(child: Pid) -> Result<Pasta> {
+        let mut errors = std::fs::File::from(
+            memfd_create("pasta", MFdFlags::MFD_CLOEXEC).context("cannot make a file in memory")?,
+        );
+        let spawned = command(child).stderr(errors.try_clone()?).spawn();
+        let mut pasta = Pasta(spawned.map_err(explain)?);
+        if !pasta.wait_until_ready()? {
+            let mut text = String::new();
+            errors.rewind()?;
+            errors.read_to_string(&mut text)?;
+            bail!("cannot join the network through pasta: {}", complaint(&text));
+        }
+        Ok(pasta)
+    }
+
+    /// pasta writes its process id when all is set up: to its standard output, which is our pipe.
+    /// False if it ended instead. The pipe's end alone would not tell: a process that it left
+    /// behind may hold the pipe open.
+    fn wait_until_ready(&mut self) -> Result<bool> {
+        let mut output = self.0.stdout.take().context("pasta has no standard output")?;
+        loop {
+            let mut ready = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+            let readable =
+                poll(&mut ready, PollTimeout::from(20u8)).context("cannot wait for pasta")?;
+            if readable > 0 && output.read(&mut [0; 16]).context("cannot hear of pasta")? > 0 {
+                return Ok(true);
+            }
+            if self.0.try_wait().context("cannot wait for pasta")?.is_some() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+impl Drop for Pasta {
+    /// Not all versions notice that the container has ended.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// In a process group of its own, so that Ctrl-C at the terminal ends the command and not this.
+fn command(child: Pid) -> Command {
+    let mut command = Command::new("pasta");
+    command.args(["--foreground", "--quiet", "--config-net", "--pid", "/proc/self/fd/1"]);
+    command.args(CLOSED).arg(child.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let parent = process::id();
+    // SAFETY: between fork and exec, two system calls; nothing is allocated and no lock taken.
+    unsafe { command.pre_exec(move || die_with(parent)) };
+    command
+}
+
+/// PR_SET_PDEATHSIG(2const); a parent that died before it was armed leaves no signal behind.
+fn die_with(parent: u32) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if parent_id() != parent {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
+}
+
+fn explain(error: io::Error) -> anyhow::Error {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    let error = anyhow::Error::from(error).context("cannot start pasta");
+    match missing {
+        true => error.context(Hint("install the package passt, or use --network none".into())),
+        false => error,
+    }
+}
+
+/// The last line that pasta wrote, but for its grief that there is no system log.
+fn complaint(text: &str) -> &str {
+    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.contains("to syslog"));
+    lines.next_back().unwrap_or("it ended without a word")
+}
