@@ -1,1 +1,165 @@
-//! stub
+//! Step 8, overlay: the root directory becomes a layer that nobody can change. What the command
+//! writes goes to an upper directory on top, thrown away at the end or kept.
+//! `Layers::mount` puts them together, `Layers::changes` says what the command did.
+
+mod diff;
+mod hand_over;
+mod lower;
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use chroot::HintExt;
+use mount::{Flags, Root, tree};
+use nix::errno::Errno;
+use nix::unistd;
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
+
+pub use diff::{Change, Kind};
+
+use hand_over::HandOver;
+
+/// What lies over the root directory.
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Put a layer over ROOT; each lies over the one before
+    #[arg(long = "layer", value_name = "DIR")]
+    pub layers: Vec<PathBuf>,
+
+    /// Keep the changes in DIR/upper; a later run goes on from there
+    #[arg(long, value_name = "DIR")]
+    pub upper: Option<PathBuf>,
+
+    /// When the command has ended, list what it added (A), changed (C) and deleted (D)
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// The layers of one container.
+pub struct Layers {
+    /// From the top down, as overlayfs counts them.
+    lower: Vec<PathBuf>,
+    upper: Option<PathBuf>,
+    diff: Option<HandOver>,
+}
+
+impl Layers {
+    /// Looks at the directories; makes those that `--upper` needs, for the container's root.
+    pub fn prepare(root: &Path, args: &Args, maps: &user::Maps) -> Result<Layers> {
+        let mut lower: Vec<PathBuf> = args.layers.iter().rev().cloned().collect();
+        lower.push(root.into());
+        for layer in &lower {
+            fs::read_dir(layer).with_context(|| format!("cannot use layer {}", layer.display()))?;
+        }
+        if let Some(upper) = &args.upper {
+            prepare_upper(upper, maps)?;
+        }
+        let diff = args.diff.then(HandOver::new).transpose()?;
+        Ok(Layers { lower, upper: args.upper.clone(), diff })
+    }
+
+    /// In the container's mount namespace: all layers as one tree, in the place of `root`.
+    ///
+    /// Exercise 8.1
+    pub fn mount(&self, root: &Path) -> Result<Root> {
+        let lower = self.open_lower()?;
+        let scratch = mount::scratch(root)?;
+        let (upper, work) = match &self.upper {
+            Some(kept) => (tree::open(&kept.join("upper"))?, tree::open(&kept.join("work"))?),
+            None => (directory(&scratch, "upper")?, directory(&scratch, "work")?),
+        };
+        if let Some(diff) = &self.diff {
+            diff.send(upper.as_fd())?;
+        }
+        let overlay = overlay(&lower, upper.as_fd(), work.as_fd())?;
+        Root::attach(overlay, scratch, root).context("cannot mount the layers")
+    }
+
+    /// The parent, when the command has ended: what it did, in the order of the paths; nothing
+    /// unless `--diff` asked for it.
+    pub fn changes(&self) -> Result<Vec<Change>> {
+        match &self.diff {
+            Some(diff) => {
+                let lower = self.open_lower()?;
+                diff::changes(diff.receive()?, lower).context("cannot read the upper directory")
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn open_lower(&self) -> Result<Vec<OwnedFd>> {
+        self.lower.iter().map(|layer| tree::open(layer)).collect()
+    }
+}
+
+/// One overlay filesystem, overlayfs(5).
+///
+/// The layers are named by our descriptors: their paths may be long, hold the `:` and `,` that
+/// separate options, and are nothing that the container should read in its mountinfo.
+fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("cannot open overlay")?;
+    set(&context, "source", "overlay")?;
+    set_lower(&context, lower)?;
+    set(&context, "upperdir", &name(upper))?;
+    set(&context, "workdir", &name(work))?;
+    // The marks of opaque directories as user.* attributes: trusted.* is for the host's root.
+    fsconfig_set_flag(&context, "userxattr").context("cannot set userxattr of overlay")?;
+    tree::create(context, "overlay", Flags::empty())
+}
+
+/// One option a layer (Linux 6.5). Older kernels want them all in one, of 255 bytes at most;
+/// standing in /proc/self/fd, the names are mere numbers.
+fn set_lower(context: &OwnedFd, lower: &[OwnedFd]) -> Result<()> {
+    for layer in lower {
+        match fsconfig_set_string(context, "lowerdir+", name(layer.as_fd())) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL) => return set_lower_at_once(context, lower),
+            Err(errno) => return Err(errno).context("cannot add a lower layer"),
+        }
+    }
+    Ok(())
+}
+
+fn set_lower_at_once(context: &OwnedFd, lower: &[OwnedFd]) -> Result<()> {
+    unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
+    let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    set(context, "lowerdir", &numbers.join(":"))
+        .hint(Errno::EINVAL, "Linux before 6.5 takes about 80 layers here, newer ones 500")
+}
+
+fn set(context: &OwnedFd, key: &str, value: &str) -> Result<()> {
+    fsconfig_set_string(context, key, value)
+        .with_context(|| format!("cannot set option {key} of overlay"))
+}
+
+fn name(file: BorrowedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn directory(scratch: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    mkdirat(scratch, name, Mode::from_raw_mode(0o755))
+        .with_context(|| format!("cannot make the {name} directory"))?;
+    openat(scratch, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .with_context(|| format!("cannot open the {name} directory"))
+}
+
+/// The upper and the work directory are side by side: both must be on one filesystem. They
+/// belong to whoever is root inside.
+fn prepare_upper(kept: &Path, maps: &user::Maps) -> Result<()> {
+    for path in [kept.join("upper"), kept.join("work")] {
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let (uid, gid) = (maps.uids[0].outside, maps.gids[0].outside);
+        let owner =
+            fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
+        if (owner.uid(), owner.gid()) != (uid, gid) {
+            chown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("cannot give {} to id {uid}", path.display()))?;
+        }
+    }
+    Ok(())
+}
