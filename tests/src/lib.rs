@@ -11,6 +11,7 @@ pub mod idmap;
 pub mod interface;
 pub mod mountinfo;
 pub mod namespace;
+pub mod paint;
 pub mod probe;
 pub mod process;
 pub mod status;

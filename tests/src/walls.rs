@@ -8,7 +8,7 @@ mod table;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Process;
+use crate::{Process, paint::Paint};
 
 /// Whose answer a process gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,14 +85,21 @@ impl Xray {
         self.walls.iter().find(|wall| wall.step == Some(step))
     }
 
-    /// One row a wall, for the terminal; `colour` adds escape sequences.
-    pub fn table(&self, colour: bool) -> String {
-        table::draw(self, colour)
+    /// One row a wall, for the terminal.
+    pub fn table(&self, paint: Paint) -> String {
+        table::draw(self, paint)
     }
 
     /// The picture, for the book and the README.
     pub fn svg(&self) -> String {
         svg::draw(self)
+    }
+}
+
+impl Wall {
+    /// Its row of the table, without a newline.
+    pub fn row(&self, paint: Paint) -> String {
+        table::row(self, paint)
     }
 }
 
@@ -105,7 +112,7 @@ mod tests {
         let own = Process::own().unwrap();
         let xray = Xray::of("myself", &own, &own);
         assert_eq!(xray.walls.len(), 13);
-        assert_eq!(xray.own(), 0, "{}", xray.table(false));
+        assert_eq!(xray.own(), 0, "{}", xray.table(Paint(false)));
     }
 
     #[test]

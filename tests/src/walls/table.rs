@@ -1,50 +1,33 @@
 //! The x-ray in a terminal: a row a wall, solid or dashed, and the evidence.
 
-use std::fmt::Write;
-
 use super::{Wall, Whose, Xray};
+use crate::paint::Paint;
 
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-
-pub fn draw(xray: &Xray, colour: bool) -> String {
-    let paint = |style: &str, text: &str| match colour {
-        true => format!("\x1b[{style}m{text}\x1b[0m"),
-        false => text.to_string(),
-    };
-    let mut all = format!("{}\n", paint(BOLD, &xray.title));
-    let subtitle = format!(
-        "{} of {} walls are its own · PID {} · {}",
-        xray.own(),
-        xray.walls.len(),
-        xray.pid,
-        xray.command
-    );
-    all += &format!("{}\n\n", paint(DIM, &subtitle));
-    for wall in &xray.walls {
-        all += &row(wall, &paint);
-    }
-    all
+pub fn draw(xray: &Xray, paint: Paint) -> String {
+    let (own, all) = (xray.own(), xray.walls.len());
+    let title = paint.bold(&xray.title);
+    let process = paint.dim(&format!("PID {} on the host · {}", xray.pid, xray.command));
+    let rows: String = xray.walls.iter().map(|wall| row(wall, paint) + "\n").collect();
+    let count = paint.dim(&format!("{own} of {all} walls are its own."));
+    format!("{title}  {process}\n\n{rows}\n{count}\n")
 }
 
-/// One row. Padding is done before painting: escape sequences have a length too.
-fn row(wall: &Wall, paint: &dyn Fn(&str, &str) -> String) -> String {
-    let (line, style, whose) = match wall.whose {
-        Whose::Own => ("━━━━", GREEN, "own"),
-        Whose::Host => ("╌╌╌╌", YELLOW, "host's"),
-        Whose::Unknown => ("????", RED, "unknown"),
-    };
+/// One row, without its newline. Padding comes before paint: escape sequences have a length too.
+pub fn row(wall: &Wall, paint: Paint) -> String {
     let name = format!("{:12}", wall.name);
-    let name = match wall.whose {
-        Whose::Own => paint(BOLD, &name),
-        _ => name,
-    };
-    let mut text = String::new();
-    let (line, whose) = (paint(style, line), paint(style, &format!("{whose:7}")));
-    let evidence = paint(DIM, &wall.evidence);
-    writeln!(text, "  {line}  {name}  {whose}  {evidence}").expect("a string takes it");
-    text
+    let evidence = paint.dim(&wall.evidence);
+    match wall.whose {
+        Whose::Own => {
+            let (line, whose) = (paint.green("━━━━"), paint.green("own   "));
+            format!("  {line}  {}  {whose}  {evidence}", paint.bold(&name))
+        }
+        Whose::Host => {
+            let (line, whose) = (paint.yellow("╌╌╌╌"), paint.yellow("host's"));
+            format!("  {line}  {name}  {whose}  {evidence}")
+        }
+        Whose::Unknown => {
+            let (line, whose) = (paint.red("????"), paint.red("?     "));
+            format!("  {line}  {name}  {whose}  {evidence}")
+        }
+    }
 }

@@ -1,0 +1,46 @@
+//! `workshop attack`: builds a step's attack and becomes it. The attack runs itself against the
+//! step before and the step, and says what came of both.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::{
+    build, checkout,
+    place::{Choice, Place},
+    steps::Step,
+};
+
+#[derive(clap::Args)]
+#[command(after_help = "What follows `--` is for the attack: `cargo workshop attack 4 -- --help`.")]
+pub struct Args {
+    /// The step that stops the attack: 1 to 9, or its name
+    step: Step,
+    #[command(flatten)]
+    choice: Choice,
+    #[arg(last = true)]
+    arguments: Vec<OsString>,
+}
+
+pub fn attack(args: &Args) -> Result<i32> {
+    let program = build(args.step, &mut |_| {})?;
+    let steps = ["--steps".into(), checkout::programs()?.into()];
+    let arguments = [&steps, args.arguments.as_slice()].concat();
+    place(args.step, args.choice)?.become_program(&program, &arguments)
+}
+
+/// Builds the attack on a step, and the steps that it is run against.
+pub fn build(step: Step, progress: &mut dyn FnMut(&str)) -> Result<std::path::PathBuf> {
+    let both: Vec<Step> = step.before().into_iter().chain([step]).collect();
+    build::steps(&both, progress)?;
+    build::attack(step, progress)
+}
+
+/// Both steps must run there: the attack on step 6 needs root, for step 5.
+pub fn place(step: Step, choice: Choice) -> Result<Place> {
+    checkout::make_rootfs()?;
+    match step.before() {
+        Some(before) if before.needs_root() => choice.place_of(before),
+        _ => choice.place_of(step),
+    }
+}

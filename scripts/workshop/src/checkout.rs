@@ -1,0 +1,49 @@
+//! Where things are: the checkout, its work directory `.workshop/`, the programs that cargo built.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The checkout that this program was built in: two directories above its manifest.
+pub fn checkout() -> Result<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let checkout = ours.canonicalize().context("the checkout is gone; build the workshop again")?;
+    Ok(checkout)
+}
+
+/// Everything that is made at run time is in here.
+pub fn work() -> Result<PathBuf> {
+    Ok(checkout()?.join(".workshop"))
+}
+
+/// Where cargo puts programs: beside this one.
+pub fn programs() -> Result<PathBuf> {
+    let us = env::current_exe().context("cannot find this program")?;
+    let directory = us.parent().context("this program is in no directory")?;
+    Ok(directory.to_owned())
+}
+
+/// The default root directory.
+pub fn rootfs() -> Result<PathBuf> {
+    Ok(work()?.join("rootfs"))
+}
+
+/// Makes the default root directory, if there is none yet.
+pub fn make_rootfs() -> Result<PathBuf> {
+    let rootfs = rootfs()?;
+    if rootfs.join("bin/sh").symlink_metadata().is_ok() {
+        return Ok(rootfs);
+    }
+    let script = checkout()?.join("scripts/rootfs");
+    let output = Command::new(&script).arg(&rootfs).output();
+    let output = output.with_context(|| format!("cannot run {}", script.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("cannot make a root directory: {}", said.trim().trim_start_matches("error: "));
+    }
+    Ok(rootfs)
+}

@@ -1,0 +1,31 @@
+//! Bare `workshop`: the steps, and what can be done with them.
+
+use anyhow::Result;
+use evidence::paint::{self, Paint};
+use std::io::stdout;
+
+use crate::steps::Step;
+
+const COMMANDS: [(&str, &str); 6] = [
+    ("cargo workshop tour", "all of it in two minutes: start here"),
+    ("cargo workshop run N", "a shell in step N's container"),
+    ("cargo workshop xray N", "which walls it has, and the evidence"),
+    ("cargo workshop attack N", "what got out before step N, and does no more"),
+    ("cargo workshop lab", "a machine of your own, without root"),
+    ("cargo workshop clean", "everything that the workshop left here, gone"),
+];
+
+pub fn show() -> Result<i32> {
+    let paint = Paint(paint::wanted(&stdout()));
+    println!("\n{}\n", paint.bold("Nine steps to a container"));
+    for step in Step::all() {
+        let name = paint.bold(&format!("{:8}", step.name()));
+        println!("  {}  {name}  {}", paint.green(&step.number().to_string()), step.adds());
+    }
+    println!();
+    for (command, does) in COMMANDS {
+        println!("  {:24}  {}", command, paint.dim(does));
+    }
+    println!();
+    Ok(0)
+}

@@ -1,0 +1,156 @@
+//! Where a step runs: here, here as root by sudo, or in the lab. Steps 1 to 5 need root; who has none
+//! and cannot get it by sudo is taken into the lab, and told so in one line.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::{IsTerminal, stdin},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Error, Result, bail};
+use nix::unistd::{Group, geteuid, getgroups};
+
+use crate::{checkout, lab, steps::Step};
+
+/// Where something runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Here,
+    Sudo,
+    Lab,
+}
+
+/// Who chooses: the reader by hand, or we.
+#[derive(clap::Args, Clone, Copy)]
+pub struct Choice {
+    /// On this host, whatever it can do (with sudo where root is needed)
+    #[arg(long, conflicts_with = "lab")]
+    pub host: bool,
+    /// In the lab
+    #[arg(long)]
+    pub lab: bool,
+    /// Right here, with what is already built: how we start ourselves with sudo and in the lab
+    #[arg(long, hide = true, conflicts_with_all = ["host", "lab"])]
+    pub here: bool,
+}
+
+impl Choice {
+    /// The place for something that needs root, or does not.
+    pub fn place(self, needs_root: bool) -> Result<Place> {
+        let root = geteuid().is_root() || !needs_root;
+        match self {
+            Choice { lab: true, .. } => Ok(Place::Lab),
+            _ if self.here || root => Ok(Place::Here),
+            _ if self.host && !installed("sudo") => bail!("this needs root, and there is no sudo"),
+            _ if self.host || sudo() => Ok(Place::Sudo),
+            _ => Ok(Place::Lab),
+        }
+    }
+
+    /// The place for one step: it is tried, not guessed, whether this host gives what the step needs.
+    pub fn place_of(self, step: Step) -> Result<Place> {
+        let place = self.place(step.needs_root())?;
+        if place == Place::Lab && !self.lab {
+            eprintln!(
+                "note: {step} needs root and there is none: it runs in the lab (--host insists)"
+            );
+        }
+        if self.here || self.host || place == Place::Lab {
+            return Ok(place);
+        }
+        match place.trial(step)? {
+            None => Ok(place),
+            Some(reason) => {
+                eprintln!("note: {reason}\nnote: so {step} runs in the lab (--host insists)");
+                Ok(Place::Lab)
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A command that runs `program` there.
+    pub fn command(self, program: &Path) -> Result<Command> {
+        match self {
+            Place::Here => Ok(Command::new(program)),
+            Place::Sudo => Ok(with(Command::new("sudo"), ["--".as_ref(), program.as_os_str()])),
+            Place::Lab => {
+                let us = env::current_exe().context("cannot find this program")?;
+                let arguments = ["lab".as_ref(), "--".as_ref(), program.as_os_str()];
+                Ok(with(Command::new(us), arguments))
+            }
+        }
+    }
+
+    /// Becomes `program` there. The terminal, signals and the exit code are the program's own.
+    pub fn become_program(self, program: &Path, arguments: &[OsString]) -> Result<i32> {
+        if self == Place::Lab {
+            return lab(&[&[program.into()], arguments].concat());
+        }
+        let mut command = self.command(program)?;
+        let error = command.args(arguments).exec();
+        Err(Error::new(error).context(format!("cannot execute {}", program.display())))
+    }
+
+    /// Starts ourselves again there, with these arguments and `--here`.
+    pub fn become_us(self, arguments: &[&str]) -> Result<i32> {
+        let us = env::current_exe().context("cannot find this program")?;
+        let arguments = arguments.iter().chain(&["--here"]).map(OsString::from);
+        self.become_program(&us, &arguments.collect::<Vec<_>>())
+    }
+
+    /// Runs `true` in a container of the step: no reason, or why the container cannot be made.
+    fn trial(self, step: Step) -> Result<Option<String>> {
+        let mut command = self.command(&checkout::programs()?.join(step.name()))?;
+        if step.name() == "cgroups" {
+            command.args(["--pids-limit", "99"]);
+        }
+        let output = command.arg(checkout::rootfs()?).arg("true").stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("cannot run {step}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = said.lines().next().unwrap_or("the container cannot be made");
+        let reason = reason.trim_start_matches("error: ").to_string();
+        Ok((output.status.code() == Some(125)).then_some(reason))
+    }
+}
+
+fn with<'a>(
+    mut command: Command,
+    arguments: impl IntoIterator<Item = &'a std::ffi::OsStr>,
+) -> Command {
+    command.args(arguments);
+    command
+}
+
+/// Runs a command, or a shell, in the lab.
+pub fn lab(command: &[OsString]) -> Result<i32> {
+    lab::run(&lab::Request::new(&checkout::checkout()?, command))
+}
+
+/// Whether sudo makes us root: without a word, or with a password that somebody can type and that
+/// is likely to be accepted.
+fn sudo() -> bool {
+    let silent = || {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        sudo.status().is_ok_and(|status| status.success())
+    };
+    installed("sudo") && (silent() || (stdin().is_terminal() && administrator()))
+}
+
+/// Whether we are in one of the groups that distributions let use sudo.
+fn administrator() -> bool {
+    let named = |name: &str| matches!(name, "sudo" | "wheel" | "admin");
+    let groups = getgroups().unwrap_or_default().into_iter();
+    let mut names = groups.filter_map(|gid| Group::from_gid(gid).ok().flatten());
+    names.any(|group| named(&group.name))
+}
+
+fn installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| fs::metadata(directory.join(program)).is_ok())
+}
