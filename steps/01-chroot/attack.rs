@@ -47,7 +47,7 @@ fn open_directory(host: &mut Host) -> Result<()> {
     let root = File::open(host.root()).context("cannot open the root directory")?;
     fcntl(&root, FcntlArg::F_SETFD(FdFlag::empty()))?;
     host.tell(root.as_raw_fd());
-    std::mem::forget(root);
+    host.keep(root);
     Ok(())
 }
 

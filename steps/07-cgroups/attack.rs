@@ -1,1 +1,113 @@
-fn main() {}
+//! What step 7 stops: taking all memory, all processes, all processor time. Each hog is bounded.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use evidence::attack::{self, Attack};
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pause};
+
+const MIB: usize = 1 << 20;
+
+fn main() -> ExitCode {
+    attack::main(
+        "cgroups",
+        &[
+            Attack {
+                name: "memory-hog",
+                claim: "takes 200 MiB of memory",
+                flags: &["--memory", "64m", "--memory-swap", "64m"],
+                attempt: hog_memory,
+                ..Attack::DEFAULT
+            },
+            Attack {
+                name: "fork-bomb",
+                claim: "starts 300 processes",
+                flags: &["--pids-limit", "64"],
+                attempt: fork_bomb,
+                refusals: &[Errno::EAGAIN],
+                ..Attack::DEFAULT
+            },
+            Attack {
+                name: "cpu-hog",
+                claim: "computes without end, two processes at once",
+                flags: &["--cpus", "0.2"],
+                attempt: hog_cpu,
+                ..Attack::DEFAULT
+            },
+        ],
+    )
+}
+
+/// Memory is given when it is first written to, not when it is asked for. Past the limit there is no
+/// error to return: the kernel kills.
+fn hog_memory(_told: &[String]) -> Result<String> {
+    let memory = vec![1_u8; 200 * MIB];
+    let sum: usize = memory.iter().step_by(4096).map(|byte| usize::from(*byte)).sum();
+    Ok(format!("has {} MiB", sum * 4096 / MIB))
+}
+
+fn fork_bomb(_told: &[String]) -> Result<String> {
+    let mut children = Vec::new();
+    let refused = loop {
+        if children.len() == 300 {
+            break None;
+        }
+        match start(pause) {
+            Ok(child) => children.push(child),
+            Err(error) => break Some(error),
+        }
+    };
+    children.iter().for_each(|child| end(*child));
+    let count = children.len();
+    match refused {
+        None => Ok(format!("started {count} processes")),
+        Some(error) => Err(error).context(format!("process {} is refused", count + 1)),
+    }
+}
+
+/// Measures what it gets: seconds of processor time a second. The limit is 0.2; without one it is
+/// the number of processors, or our share where others compute as well.
+fn hog_cpu(_told: &[String]) -> Result<String> {
+    let begin = Instant::now();
+    let spin = || while begin.elapsed() < Duration::from_secs(2) {};
+    let helper = start(spin)?;
+    spin();
+    end(helper);
+    let used = processor_time(UsageWho::RUSAGE_SELF)? + processor_time(UsageWho::RUSAGE_CHILDREN)?;
+    let share = used / begin.elapsed().as_secs_f64();
+    match share > 0.4 {
+        true => Ok(format!("used {share:.2} processors")),
+        false => bail!("got {share:.2} processors"),
+    }
+}
+
+/// Seconds that have been computed, getrusage(2).
+fn processor_time(who: UsageWho) -> Result<f64> {
+    let usage = getrusage(who).context("cannot ask for processor time")?;
+    Ok((usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0)
+}
+
+/// Starts a process of the attacker's, which dies with it.
+fn start(work: impl FnOnce()) -> Result<Pid> {
+    // SAFETY: this program has one thread, so the child may do what any program may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            work();
+            std::process::exit(0)
+        }
+    }
+}
+
+fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
+}

@@ -33,8 +33,6 @@ pub struct Attack {
     pub flags: &'static [&'static str],
     /// The namespaces in which a throwaway stands in for the host, see [`host::stand_in`].
     pub stand_in: CloneFlags,
-    /// Its step is run by an ordinary user, also when root runs the attack.
-    pub unprivileged: bool,
     /// Outside, before: prepares what the attacker is after, and tells the attempt where it is.
     pub lure: fn(&mut Host) -> Result<()>,
     /// Inside: the attempt, with what the lure told it. Ok is the proof that it worked.
@@ -52,7 +50,6 @@ impl Attack {
         claim: "",
         flags: &[],
         stand_in: CloneFlags::empty(),
-        unprivileged: false,
         lure: |_| Ok(()),
         attempt: |_| bail!("nothing was tried"),
         judge: None,
@@ -114,7 +111,10 @@ fn outside(step: &'static str, attacks: &'static [Attack], cli: Cli) -> Result<u
         Some(name) => vec![place(name)?],
         None => vec![own - 1, own],
     };
-    if nix::unistd::geteuid().as_raw() != 0 && places.iter().any(|place| needs_root(*place)) {
+    if places.contains(&0) && own != 1 {
+        bail!("only step 1's attacks are harmless without a container");
+    }
+    if !nix::unistd::geteuid().is_root() && places.iter().any(|place| needs_root(*place)) {
         bail!("steps 1 to 5 need root: `cargo workshop attack {own}` runs this where there is one");
     }
     let runner = run::Runner::new(own, &places, cli.steps, cli.flags)?;
@@ -122,7 +122,7 @@ fn outside(step: &'static str, attacks: &'static [Attack], cli: Cli) -> Result<u
     for attack in chosen {
         report.attack(attack);
         for place in &places {
-            report.outcome(attack, *place, runner.run(attack, *place));
+            report.outcome(attack, *place, &runner.run(attack, *place));
         }
     }
     Ok(report.exit_code())

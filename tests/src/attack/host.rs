@@ -1,6 +1,7 @@
 //! What lures and judges have of the host: a directory of its own, secrets, processes, and
 //! the namespaces in which a throwaway stands in for the host.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,20 +22,14 @@ pub struct Host {
     dir: PathBuf,
     /// The step's binary; none when the attempt is made without a container.
     step: Option<PathBuf>,
-    /// The step is run as this user rather than as ourselves.
-    uid: Option<u32>,
     flags: Vec<String>,
     told: Vec<String>,
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl Host {
-    pub(super) fn new(
-        dir: &Path,
-        step: Option<PathBuf>,
-        uid: Option<u32>,
-        flags: Vec<String>,
-    ) -> Self {
-        Host { dir: dir.to_owned(), step, uid, flags, told: Vec::new() }
+    pub(super) fn new(dir: &Path, step: Option<PathBuf>, flags: Vec<String>) -> Self {
+        Host { dir: dir.to_owned(), step, flags, told: Vec::new(), kept: Vec::new() }
     }
 
     /// A directory of the host, outside of the container's root and gone at the end.
@@ -75,6 +70,11 @@ impl Host {
         Ok(path)
     }
 
+    /// Keeps something of the host open until the attack is judged: a terminal, a descriptor.
+    pub fn keep(&mut self, thing: impl Any) {
+        self.kept.push(Box::new(thing));
+    }
+
     /// Starts a process of the host that does `work` and dies with the harness.
     pub fn process(&mut self, work: impl FnOnce()) -> Result<Pid> {
         // SAFETY: the harness has one thread, so the child may do what any program may.
@@ -102,9 +102,6 @@ impl Host {
     fn start(&self, args: &[String]) -> Result<Output> {
         let mut command = self.command();
         command.arg("inside").args(args).stdin(Stdio::null());
-        if let Some(uid) = self.uid {
-            command.uid(uid).gid(uid);
-        }
         // SAFETY: prctl(2) is async-signal-safe and touches nothing of ours.
         unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
         command.output().with_context(|| format!("cannot run {}", command.get_program().display()))

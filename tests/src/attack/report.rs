@@ -17,10 +17,11 @@ pub(super) struct Report {
     json: bool,
     against: bool,
     colour: bool,
-    /// How many worked, were stopped, could not be tried or failed.
-    counts: [usize; 4],
-    /// How many came out otherwise than the step promises.
-    wrong: usize,
+    worked: usize,
+    stopped: usize,
+    failed: usize,
+    /// One came out otherwise than the step promises.
+    wrong: bool,
 }
 
 pub(super) fn list(step: &str, attacks: &[&Attack], json: bool) {
@@ -37,7 +38,7 @@ impl Report {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
         let colour = forced || (std::io::stdout().is_terminal() && !plain);
-        Report { own, json, against, colour, counts: [0; 4], wrong: 0 }
+        Report { own, json, against, colour, worked: 0, stopped: 0, failed: 0, wrong: false }
     }
 
     /// The heading of one attack.
@@ -48,49 +49,70 @@ impl Report {
     }
 
     /// The line of one outcome.
-    pub(super) fn outcome(&mut self, attack: &Attack, place: usize, outcome: Outcome) {
-        let side = if place < self.own { "before" } else { "after" };
-        let (kind, colour, word, proof) = match &outcome {
-            Outcome::Worked(proof) => (0, RED, "worked", proof),
-            Outcome::Stopped(reason) => (1, GREEN, "stopped", reason),
-            Outcome::Untried(reason) => (2, YELLOW, "could not be tried here", reason),
-            Outcome::Failed(reason) => (3, YELLOW, "failed", reason),
-        };
-        let wanted = usize::from(place >= self.own);
-        self.counts[kind] += 1;
-        self.wrong += usize::from(kind != wanted && kind != 2);
-        if self.json {
-            let (step, against) = (PLACES[self.own], PLACES[place]);
-            let mut line = json!({"step": step, "attack": attack.name, "claim": attack.claim,
-                "against": against, "side": side, "expected": kind == wanted});
-            line["outcome"] =
-                json!(word.split(' ').next().map(|word| if kind == 2 { "untried" } else { word }));
-            line["proof"] = json!(proof);
-            println!("{line}");
-        } else {
-            let place = match place {
-                0 => "without a container".to_owned(),
-                _ => format!("in step {place}, {}", PLACES[place]),
-            };
-            println!(
-                "  {:7} {:20} {}: {proof}",
-                format!("{side},"),
-                place,
-                self.paint(colour, word)
-            );
+    pub(super) fn outcome(&mut self, attack: &Attack, place: usize, outcome: &Outcome) {
+        let before = place < self.own;
+        let expected =
+            matches!((before, outcome), (true, Outcome::Worked(_)) | (false, Outcome::Stopped(_)));
+        let untried = matches!(outcome, Outcome::Untried(_));
+        self.wrong |= !expected && !untried;
+        match outcome {
+            Outcome::Worked(_) => self.worked += 1,
+            Outcome::Stopped(_) => self.stopped += 1,
+            Outcome::Untried(_) => {}
+            Outcome::Failed(_) => self.failed += 1,
         }
+        let side = if before { "before" } else { "after" };
+        match self.json {
+            true => self.json_line(attack, place, side, expected, outcome),
+            false => self.line(place, side, outcome),
+        }
+    }
+
+    fn line(&self, place: usize, side: &str, outcome: &Outcome) {
+        let (colour, word, proof) = match outcome {
+            Outcome::Worked(proof) => (RED, "worked", proof),
+            Outcome::Stopped(reason) => (GREEN, "stopped", reason),
+            Outcome::Untried(reason) => (YELLOW, "cannot be tried here", reason),
+            Outcome::Failed(reason) => (YELLOW, "failed", reason),
+        };
+        let place = match place {
+            0 => "without a container".to_owned(),
+            _ => format!("in step {place}, {}", PLACES[place]),
+        };
+        println!("  {side:6} {place:19}  {}: {proof}", self.paint(colour, word));
+    }
+
+    /// The outcome's own fields, `outcome` and `proof`, and what it is the outcome of.
+    fn json_line(
+        &self,
+        attack: &Attack,
+        place: usize,
+        side: &str,
+        expected: bool,
+        outcome: &Outcome,
+    ) {
+        let mut line = json!(outcome);
+        line["step"] = json!(PLACES[self.own]);
+        line["attack"] = json!(attack.name);
+        line["claim"] = json!(attack.claim);
+        line["against"] = json!(PLACES[place]);
+        line["side"] = json!(side);
+        line["expected"] = json!(expected);
+        println!("{line}");
     }
 
     /// Before and after: 0 as promised, 1 not, 2 nothing could be tried.
     /// In one place: 0 all worked, 1 all stopped, 2 neither.
     pub(super) fn exit_code(&self) -> u8 {
-        let [worked, stopped, _, failed] = self.counts;
+        let (all_worked, all_stopped) = (self.worked > 0 && self.stopped == 0, self.worked == 0);
+        let nothing = self.worked + self.stopped == 0;
         match self.against {
-            true if failed == 0 && worked > 0 && stopped == 0 => 0,
-            true if failed == 0 && stopped > 0 && worked == 0 => 1,
+            true if self.failed > 0 || nothing => 2,
+            true if all_worked => 0,
+            true if all_stopped => 1,
             true => 2,
-            false if self.wrong > 0 => 1,
-            false if worked + stopped == 0 => 2,
+            false if self.wrong => 1,
+            false if nothing => 2,
             false => 0,
         }
     }

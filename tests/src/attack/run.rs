@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, alarm, fork, geteuid};
+use nix::unistd::{ForkResult, Pid, alarm, fork};
 use serde::{Deserialize, Serialize};
 
 use super::inside::{Untried, describe};
@@ -30,9 +30,6 @@ pub enum Outcome {
     /// The attack or its container is broken: nothing was learned.
     Failed(String),
 }
-
-/// Who runs the steps that need no root when root runs the attack, unless sudo says who we are.
-const ORDINARY_USER: u32 = 1000;
 
 /// Seconds after which an attack is ended.
 const PATIENCE: u32 = 60;
@@ -113,8 +110,8 @@ impl Runner {
     fn play(&self, attack: &Attack, place: usize, dir: &Path) -> Result<Outcome> {
         host::stand_in(attack.stand_in)?;
         make_root(dir)?;
-        let uid = self.uid(attack, place);
-        let mut host = Host::new(dir, self.step(place, dir, uid)?, uid, self.flags(attack, place));
+        let step = (place > 0).then(|| self.steps.join(PLACES[place]));
+        let mut host = Host::new(dir, step, self.flags(attack, place));
         (attack.lure)(&mut host)?;
         let outcome = outcome(&host.attempt(attack.name)?);
         match (attack.judge, &outcome) {
@@ -124,26 +121,6 @@ impl Runner {
             }),
             _ => Ok(outcome),
         }
-    }
-
-    fn uid(&self, attack: &Attack, place: usize) -> Option<u32> {
-        let drop = attack.unprivileged && place >= self.own && geteuid().is_root();
-        let sudo = || std::env::var("SUDO_UID").ok()?.parse().ok().filter(|uid| *uid != 0);
-        drop.then(|| sudo().unwrap_or(ORDINARY_USER))
-    }
-
-    /// The binary to run: a copy, where another user runs it, who may not enter our directories.
-    fn step(&self, place: usize, dir: &Path, uid: Option<u32>) -> Result<Option<PathBuf>> {
-        if place == 0 {
-            return Ok(None);
-        }
-        let (name, mut step) = (PLACES[place], self.steps.join(PLACES[place]));
-        if uid.is_some() {
-            fs::copy(&step, dir.join(name))
-                .with_context(|| format!("cannot copy {}", step.display()))?;
-            step = dir.join(name);
-        }
-        Ok(Some(step))
     }
 
     fn flags(&self, attack: &Attack, place: usize) -> Vec<String> {
