@@ -7,17 +7,20 @@ use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use chroot::Hint;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{AccessFlags, Pid, access, geteuid};
 
 /// pasta's own defaults make the host's 127.0.0.1 reachable from inside, by the container's
 /// loopback (-T, -U) and by the gateway's address, and publish ports (-t, -u). None of that here.
 const CLOSED: [&str; 9] = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"];
+
+/// Who can open this can make a tap interface in a namespace of his own.
+const TUN: &str = "/dev/net/tun";
 
 /// A running pasta. Dropped, it is ended.
 pub struct Pasta(Child);
@@ -36,7 +39,7 @@ impl Pasta {
             let mut text = String::new();
             errors.rewind()?;
             errors.read_to_string(&mut text)?;
-            bail!("cannot join the network through pasta: {}", complaint(&text));
+            return Err(failure(&text));
         }
         Ok(pasta)
     }
@@ -61,9 +64,10 @@ impl Pasta {
 }
 
 impl Drop for Pasta {
-    /// Not all versions notice that the container has ended.
+    /// Not all versions notice that the container has ended, or end their helper processes: so
+    /// the whole process group.
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
         let _ = self.0.wait();
     }
 }
@@ -72,6 +76,10 @@ impl Drop for Pasta {
 fn command(child: Pid) -> Command {
     let mut command = Command::new("pasta");
     command.args(["--foreground", "--quiet", "--config-net", "--pid", "/proc/self/fd/1"]);
+    if geteuid().is_root() {
+        // It would become nobody, who may not join the container's user namespace.
+        command.args(["--runas", "0:0"]);
+    }
     command.args(CLOSED).arg(child.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let parent = process::id();
@@ -89,9 +97,9 @@ fn die_with(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn explain(error: io::Error) -> anyhow::Error {
+fn explain(error: io::Error) -> Error {
     let missing = error.kind() == io::ErrorKind::NotFound;
-    let error = anyhow::Error::from(error).context("cannot start pasta");
+    let error = Error::from(error).context("cannot start pasta");
     match missing {
         true => error.context(Hint("install the package passt, or use --network none".into())),
         false => error,
@@ -99,7 +107,12 @@ fn explain(error: io::Error) -> anyhow::Error {
 }
 
 /// The last line that pasta wrote, but for its grief that there is no system log.
-fn complaint(text: &str) -> &str {
+fn failure(text: &str) -> Error {
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.contains("to syslog"));
-    lines.next_back().unwrap_or("it ended without a word")
+    let why = lines.next_back().unwrap_or("it ended without a word");
+    let error = anyhow!("cannot join the network through pasta: {why}");
+    match access(TUN, AccessFlags::R_OK | AccessFlags::W_OK) {
+        Ok(()) => error,
+        Err(_) => error.context(Hint(format!("it needs {TUN}: let everyone read and write it"))),
+    }
 }
