@@ -63,6 +63,14 @@ impl Root {
         defaults::link_devices(self)
     }
 
+    /// Puts files of ours in the place of the root's own, which stay as they are.
+    pub fn place(&self, files: impl IntoIterator<Item = (&'static str, String)>) -> Result<()> {
+        for (path, text) in files {
+            Mount::new(Source::Contents(text.into_bytes()), path).attach(self)?;
+        }
+        Ok(())
+    }
+
     /// Makes this tree /, read-only itself if asked for, and detaches the host's.
     ///
     /// pivot_root(2) with "." twice stacks the old root on the new one, at the very place where

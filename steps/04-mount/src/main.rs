@@ -39,5 +39,6 @@ fn run(cli: Cli) -> Result<u8> {
         chroot::exec(&cli.chroot)
     })?;
     child.release()?;
-    child.wait()
+    let code = child.wait()?;
+    Ok(code)
 }

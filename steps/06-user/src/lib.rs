@@ -6,10 +6,12 @@ mod files;
 mod maps;
 mod subid;
 
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use chroot::HintExt;
+use mount::{Mount, Source};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{self, Gid, Uid};
@@ -48,6 +50,19 @@ impl FromStr for User {
             _ => Err("a user is UID or UID:GID, in numbers".into()),
         }
     }
+}
+
+/// The mounts that this user namespace may make.
+///
+/// sysfs shows the network interfaces of one network namespace, and only its owner may mount it.
+/// With the host's network that is not the container: it gets a copy of the host's mount.
+pub fn mountable(mut mounts: Vec<Mount>, network: CloneFlags) -> Vec<Mount> {
+    for mount in mounts.iter_mut().filter(|mount| mount.target == Path::new("/sys")) {
+        if network.is_empty() {
+            mount.source = Source::Bind("/sys".into());
+        }
+    }
+    mounts
 }
 
 /// Takes the ids with which the container is set up: root's, or the only ones that are mapped.

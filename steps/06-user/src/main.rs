@@ -1,4 +1,5 @@
-//! Step 6, not yet with its network
+//! Step 6: root inside is nobody outside, and nothing needs sudo any more.
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -16,6 +17,8 @@ struct Cli {
     #[command(flatten)]
     mount: mount::Args,
     #[command(flatten)]
+    net: net::Args,
+    #[command(flatten)]
     user: user::Args,
 }
 
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<u8> {
     let mounts = cli.mount.mounts();
+    let mounts = user::mountable(mounts, cli.net.namespace());
     let maps = user::Maps::plan(&cli.user);
     let mut files = user::Files::default();
     files.add(&cli.chroot.root, &maps)?;
@@ -32,16 +36,18 @@ fn run(cli: Cli) -> Result<u8> {
     clone.namespace(uts::NAMESPACE);
     clone.namespace(pid::NAMESPACE);
     clone.namespace(mount::NAMESPACE);
-    clone.namespace(nix::sched::CloneFlags::CLONE_NEWNET);
+    clone.namespace(cli.net.namespace());
     clone.namespace(user::NAMESPACE);
     let mut child = clone.spawn(|gate| {
         gate.wait()?;
         user::become_root(&maps)?;
         uts::set_names(&cli.uts)?;
+        let address = net::bring_up(&cli.net)?;
         mount::make_private()?;
         files.attach()?;
         let root = mount::Root::bind(&cli.chroot.root)?;
         root.fill(&mounts)?;
+        root.place(net::files(&cli.net, &cli.uts.hostname, address))?;
         root.pivot(cli.mount.read_only)?;
         user::switch(&cli.user, &maps)?;
         gate.die_with_parent()?;
@@ -50,6 +56,8 @@ fn run(cli: Cli) -> Result<u8> {
     })?;
     maps.write(child.pid())?;
     files.map(child.pid())?;
+    let _connection = net::connect(child.pid(), &cli.uts.name, &cli.net)?;
     child.release()?;
-    child.wait()
+    let code = child.wait()?;
+    Ok(code)
 }

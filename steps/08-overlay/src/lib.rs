@@ -7,6 +7,7 @@ mod hand_over;
 mod lower;
 
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -80,16 +81,20 @@ impl Layers {
         Root::attach(overlay, scratch, root).context("cannot mount the layers")
     }
 
-    /// The parent, when the command has ended: what it did, in the order of the paths; nothing
-    /// unless `--diff` asked for it.
-    pub fn changes(&self) -> Result<Vec<Change>> {
-        match &self.diff {
-            Some(diff) => {
-                let lower = self.open_lower()?;
-                diff::changes(diff.receive()?, lower).context("cannot read the upper directory")
-            }
-            None => Ok(Vec::new()),
+    /// The parent, when the command has ended: prints what it did, if `--diff` asks for it.
+    pub fn print_changes(&self) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        for change in self.changes()? {
+            writeln!(stdout, "{change}").context("cannot print the changes")?;
         }
+        Ok(())
+    }
+
+    /// What the command did, in the order of the paths; nothing unless `--diff` asks for it.
+    fn changes(&self) -> Result<Vec<Change>> {
+        let Some(diff) = &self.diff else { return Ok(Vec::new()) };
+        let upper = diff.receive()?;
+        diff::changes(upper, self.open_lower()?).context("cannot read the upper directory")
     }
 
     fn open_lower(&self) -> Result<Vec<OwnedFd>> {

@@ -1,4 +1,5 @@
-//! Step 6, not yet with its network
+//! Step 8: the root directory becomes a layer that the command cannot change.
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -16,7 +17,11 @@ struct Cli {
     #[command(flatten)]
     mount: mount::Args,
     #[command(flatten)]
+    net: net::Args,
+    #[command(flatten)]
     user: user::Args,
+    #[command(flatten)]
+    cgroups: cgroups::Args,
     #[command(flatten)]
     overlay: overlay::Args,
 }
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<u8> {
     let mounts = cli.mount.mounts();
+    let mounts = user::mountable(mounts, cli.net.namespace());
     let maps = user::Maps::plan(&cli.user);
     let mut files = user::Files::default();
     files.add(&cli.chroot.root, &maps)?;
@@ -34,20 +40,25 @@ fn run(cli: Cli) -> Result<u8> {
         files.add(layer, &maps)?;
     }
     let layers = overlay::Layers::prepare(&cli.chroot.root, &cli.overlay, &maps)?;
+    let cgroup = cgroups::Cgroup::create(&cli.uts.name, &cgroups::Limits::from(&cli.cgroups))?;
     let mut clone = pid::Clone3::default();
     clone.namespace(uts::NAMESPACE);
     clone.namespace(pid::NAMESPACE);
     clone.namespace(mount::NAMESPACE);
-    clone.namespace(nix::sched::CloneFlags::CLONE_NEWNET);
+    clone.namespace(cli.net.namespace());
     clone.namespace(user::NAMESPACE);
+    clone.into_cgroup(cgroup.descriptor());
     let mut child = clone.spawn(|gate| {
         gate.wait()?;
+        cgroup.enter()?;
         user::become_root(&maps)?;
         uts::set_names(&cli.uts)?;
+        let address = net::bring_up(&cli.net)?;
         mount::make_private()?;
         files.attach()?;
         let root = layers.mount(&cli.chroot.root)?;
         root.fill(&mounts)?;
+        root.place(net::files(&cli.net, &cli.uts.hostname, address))?;
         root.pivot(cli.mount.read_only)?;
         user::switch(&cli.user, &maps)?;
         gate.die_with_parent()?;
@@ -56,8 +67,10 @@ fn run(cli: Cli) -> Result<u8> {
     })?;
     maps.write(child.pid())?;
     files.map(child.pid())?;
+    let _connection = net::connect(child.pid(), &cli.uts.name, &cli.net)?;
     child.release()?;
     let code = child.wait()?;
-    layers.changes()?.iter().for_each(|change| println!("{change}"));
+    let code = cgroup.finish(code)?;
+    layers.print_changes()?;
     Ok(code)
 }
