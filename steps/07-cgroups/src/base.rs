@@ -2,11 +2,12 @@
 //! /proc/self/mountinfo, cgroups(7): hosts mount them in different places, containers see a part
 //! of them, and with a cgroup namespace every path starts anew.
 
-use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::text;
 
 /// One hierarchy as this process sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,11 +40,8 @@ struct Mount {
 impl Base {
     /// Asks the kernel.
     pub fn find() -> Result<Base> {
-        let cgroup = fs::read_to_string("/proc/self/cgroup")
-            .context("cannot read /proc/self/cgroup: is /proc mounted?")?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo")
-            .context("cannot read /proc/self/mountinfo")?;
-        Ok(Base::parse(&cgroup, &mounts))
+        let [cgroup, mounts] = ["/proc/self/cgroup", "/proc/self/mountinfo"].map(Path::new);
+        Ok(Base::parse(&text(cgroup)?, &text(mounts)?))
     }
 
     /// Finds the directory of every line of `cgroup` in the mounts of `mountinfo`.

@@ -115,10 +115,10 @@ fn keep(mut end: UnixStream, dirs: &[PathBuf]) -> ! {
     unsafe { libc::_exit((left != 0).into()) }
 }
 
-/// Leaves the parent's session, so that neither Ctrl-C nor `kill -9 -GROUP` finds the keeper, and
-/// its descriptors, directory and name: nothing waits for it or is kept busy by it.
+/// Leaves the parent's process group, so that neither Ctrl-C nor `kill -9 -GROUP` finds the
+/// keeper, and its descriptors, directory and name: nothing waits for it or is kept busy by it.
 fn hold_nothing_else(end: &UnixStream) {
-    let _ = unistd::setsid();
+    let _ = unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
     let _ = env::set_current_dir("/");
     let _ = prctl::set_name(c"cgroup-keeper");
     // Rust programs start with 0, 1 and 2 open, so `end` is above.

@@ -10,8 +10,8 @@ mod v1;
 mod v2;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -135,11 +135,13 @@ impl Cgroup {
     /// In the child, first of all: joins the v1 cgroups, then makes a cgroup namespace, in which
     /// the container's cgroup is the root of every path, cgroup_namespaces(7).
     ///
-    /// It cannot be made by `clone3(2)` together with CLONE_INTO_CGROUP: then its root would be the
-    /// parent's cgroup, since the namespaces are copied before the child has moved (seen on
-    /// 6.18). The child's user namespace is no obstacle: v1 asks who opened the file (since
-    /// 5.17, and in older stable kernels), before that who writes, and until the child changes
-    /// its ids that is the same user.
+    /// With CLONE_INTO_CGROUP alone, `clone3(2)` could have made the namespace too: the kernel
+    /// roots it at the cgroup that the child is born in (seen on 6.18). But the v1 cgroups are
+    /// joined here, and a namespace from before would have the parent's for its roots.
+    ///
+    /// The child's user namespace is no obstacle: v1 asks who opened the file (since 5.17, and in
+    /// older stable kernels), before that who writes, and until the child changes its ids that
+    /// is the same user.
     pub fn enter(&self) -> Result<()> {
         self.keeper.iter().for_each(Keeper::forget);
         for mut tasks in &self.tasks {
@@ -190,9 +192,7 @@ impl Cgroup {
         let has_memory = |group: &&Group| group.controllers.contains(&"memory");
         let Some(group) = self.groups.iter().find(has_memory) else { return Ok(None) };
         let file = if group.v2 { "memory.events" } else { "memory.oom_control" };
-        let path = group.dir.join(file);
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = text(&group.dir.join(file))?;
         let limit = group.writes.iter().find(|write| write.limit == "--memory");
         let kills = v2::value(&text, "oom_kill").unwrap_or_default();
         Ok((kills > 0).then(|| Oom { kills, limit: limit.cloned() }))
@@ -254,10 +254,11 @@ fn check(limits: &Limits) -> Result<()> {
 /// Which directories are needed for `limits`, each with what is written to it. The v2 hierarchy
 /// first; a controller that it does not have is looked for in v1.
 fn plan(base: &Base, name: &str, limits: &Limits) -> Result<Vec<Group>> {
+    let offered = base.v2.as_ref().map(v2::offered).transpose()?.unwrap_or_default();
     let mut v2 = Group { v2: true, ..Group::default() };
     let mut v1: Vec<Group> = Vec::new();
     for row in TABLE {
-        if base.v2.as_ref().is_some_and(|it| v2::offers(it, row.v2.controller)) {
+        if offered.contains(row.v2.controller) {
             v2.add(row.v2.controller, row.v2(limits));
         } else if let Some(hierarchy) = base.v1(row.v1.controller) {
             add_v1(&mut v1, hierarchy, name, row, row.v1(limits));
@@ -336,21 +337,44 @@ impl Group {
         if !self.v2 && self.controllers.contains(&"cpuset") {
             v1::fill_cpuset(&self.dir)?;
         }
-        self.writes.iter().try_for_each(|write| {
-            match put(&self.dir.join(&write.file), &write.value) {
-                // In a container, what the host does not allow it cannot allow: devices.allow fails.
-                Err(_) if !write.asked && !write.file.ends_with(".deny") => Ok(()),
-                done => done.with_context(|| format!("cannot apply {}", write.limit)),
-            }
+        let mut per_file = self.writes.chunk_by(|one, next| one.file == next.file);
+        per_file.try_for_each(|writes| self.fill_file(writes))
+    }
+
+    /// Each value in a write(2) of its own: that is how these files tell them apart.
+    fn fill_file(&self, writes: &[Write]) -> Result<()> {
+        let path = self.dir.join(&writes[0].file);
+        let file = open(&path, libc::O_WRONLY);
+        if file.is_err() && !writes[0].asked {
+            return Ok(());
+        }
+        let act = || format!("cannot apply {}", writes[0].limit);
+        let mut file = file.with_context(act)?;
+        writes.iter().try_for_each(|write| match put_into(&mut file, &path, &write.value) {
+            // In a container, what the host denies cannot be allowed: devices.allow fails.
+            Err(_) if !write.asked && !write.file.ends_with(".deny") => Ok(()),
+            done => done.with_context(act),
         })
     }
 }
 
 /// Writes `value` to a file of a cgroup in one write(2), without making the file.
 fn put(file: &Path, value: &str) -> Result<()> {
+    put_into(&mut open(file, libc::O_WRONLY)?, file, value)
+}
+
+fn put_into(open: &mut File, file: &Path, value: &str) -> Result<()> {
     let act = || format!("cannot write {value:?} to {}", file.display());
-    let mut open = open(file, libc::O_WRONLY)?;
     open.write_all(value.as_bytes()).with_context(act)
+}
+
+/// Reads a file of /proc or of a cgroup with one read(2): they are small, and their size is not
+/// known beforehand.
+fn text(path: &Path) -> Result<String> {
+    let mut text = String::with_capacity(8192);
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text)
 }
 
 fn open(path: &Path, flags: i32) -> Result<File> {

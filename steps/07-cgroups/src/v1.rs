@@ -1,7 +1,6 @@
 //! cgroup v1, on hosts that still have it: a hierarchy for every controller, so a container has
 //! a directory in each that it is limited by. The kernel offers no safe delegation: root only.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{self, AccessFlags, Pid};
 
-use crate::put;
+use crate::{put, text};
 
 /// Whether we could make a directory in `dir`.
 pub fn may_create(dir: &Path) -> bool {
@@ -20,12 +19,9 @@ pub fn may_create(dir: &Path) -> bool {
 /// parent's, cpuset(7).
 pub fn fill_cpuset(dir: &Path) -> Result<()> {
     let parent = dir.parent().context("a cgroup has no parent")?;
-    ["cpuset.cpus", "cpuset.mems"].iter().try_for_each(|file| {
-        let from = parent.join(file);
-        let value =
-            fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
-        put(&dir.join(file), value.trim())
-    })
+    ["cpuset.cpus", "cpuset.mems"]
+        .iter()
+        .try_for_each(|file| put(&dir.join(file), text(&parent.join(file))?.trim()))
 }
 
 /// Stops (or lets go on) all processes of a cgroup of the freezer hierarchy. It may take a moment,
@@ -35,7 +31,7 @@ pub fn freeze(dir: &Path, frozen: bool) -> Result<()> {
     let wanted = if frozen { "FROZEN" } else { "THAWED" };
     let start = Instant::now();
     put(&state, wanted)?;
-    while fs::read_to_string(&state)?.trim() != wanted {
+    while text(&state)?.trim() != wanted {
         ensure!(start.elapsed() < Duration::from_secs(5), "not {wanted} after 5 s");
         std::thread::sleep(Duration::from_millis(1));
         put(&state, wanted)?;
@@ -46,7 +42,7 @@ pub fn freeze(dir: &Path, frozen: bool) -> Result<()> {
 /// SIGKILL to every process of the cgroup; one that forks meanwhile is caught when this is
 /// repeated. A process that the v1 freezer holds does not die before it is thawed.
 pub fn signal_all(dir: &Path) {
-    let pids = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let pids = text(&dir.join("cgroup.procs")).unwrap_or_default();
     // 0 stands for a process outside of our pid namespace, and for kill(2) it is our own group.
     for pid in pids.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

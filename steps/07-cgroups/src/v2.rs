@@ -2,7 +2,8 @@
 //! that its parent hands down in cgroup.subtree_control, and a parent that hands any down may
 //! hold no processes itself. Linux Documentation/admin-guide/cgroup-v2.rst
 
-use std::fs::{self, File};
+use std::collections::HashSet;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{self, AccessFlags};
 
 use crate::base::Hierarchy;
-use crate::put;
+use crate::{put, text};
 
-/// Whether the hierarchy has `controller` for the cgroups that we see.
-pub fn offers(hierarchy: &Hierarchy, controller: &str) -> bool {
-    has(&hierarchy.mount.join("cgroup.controllers"), controller)
+/// The controllers that the hierarchy has for the cgroups that we see.
+pub fn offered(hierarchy: &Hierarchy) -> Result<HashSet<String>> {
+    let list = text(&hierarchy.mount.join("cgroup.controllers"))?;
+    Ok(list.split_whitespace().map(String::from).collect())
 }
 
 /// Where a cgroup with the controllers `needed` can be made: in our own cgroup or the nearest one
@@ -32,7 +34,7 @@ pub fn place(hierarchy: &Hierarchy, needed: &[&str]) -> Option<PathBuf> {
 /// CLONE_INTO_CGROUP asks for both: write access to the directory, and to cgroup.procs of the
 /// cgroup that ours and the new one have in common. A threaded cgroup takes no ordinary children.
 fn may_create(dir: &Path) -> bool {
-    let kind = fs::read_to_string(dir.join("cgroup.type"));
+    let kind = text(&dir.join("cgroup.type"));
     let domain = kind.map_or(true, |kind| kind.trim() == "domain");
     domain && writable(dir) && writable(&dir.join("cgroup.procs"))
 }
@@ -47,7 +49,7 @@ fn hands_down(dir: &Path, needed: &[&str]) -> bool {
 /// The kernel's rule: only a cgroup without processes of its own, or the root of the hierarchy,
 /// which alone has no cgroup.type.
 fn may_hand_down(dir: &Path) -> bool {
-    let empty = fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty());
+    let empty = text(&dir.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty());
     let root = !dir.join("cgroup.type").exists();
     (empty || root) && writable(&dir.join("cgroup.subtree_control"))
 }
@@ -66,7 +68,7 @@ fn missing<'a>(dir: &Path, needed: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn has(list: &Path, controller: &str) -> bool {
-    let list = fs::read_to_string(list).unwrap_or_default();
+    let list = text(list).unwrap_or_default();
     list.split_whitespace().any(|it| it == controller)
 }
 
@@ -106,7 +108,7 @@ pub fn freeze(dir: &Path, frozen: bool) -> Result<()> {
 fn wait_for(events: &Path, key: &str, wanted: u64) -> Result<()> {
     let file = File::open(events).with_context(|| format!("cannot open {}", events.display()))?;
     let start = Instant::now();
-    while value(&fs::read_to_string(events)?, key) != Some(wanted) {
+    while value(&text(events)?, key) != Some(wanted) {
         ensure!(start.elapsed() < Duration::from_secs(5), "{key} is not {wanted} after 5 s");
         let mut changed = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
         poll(&mut changed, PollTimeout::from(50u8)).context("cannot poll cgroup.events")?;
