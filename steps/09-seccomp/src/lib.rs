@@ -23,8 +23,10 @@ use nix::sys::{prctl, utsname};
 use profile::{Host, Profile, Version};
 use rules::Rules;
 
-/// The default profile. The facts are those of Docker's default profile
-/// (github.com/moby/profiles, seccomp/default.json, June 2026); what differs is marked in it.
+/// The default profile, an allowlist. The facts are those of Docker's default profile
+/// (github.com/moby/profiles, seccomp/default.json, June 2026), with the same verdicts but for
+/// two: `ioctl` TIOCSTI and TIOCLINUX are refused, and `socket` looks at the 32 bits that the
+/// kernel looks at, so that AF_VSOCK cannot hide under higher bits.
 pub const DEFAULT: &str = include_str!("../default.json");
 
 /// The capabilities that Docker leaves to a container; its profile has rules that depend on them.
@@ -50,6 +52,7 @@ const LARGEST_PROFILE: u64 = 1 << 20;
 
 /// Which filter the command gets.
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// seccomp=FILE: a profile in Docker's format; seccomp=unconfined: none
     #[arg(long = "security-opt", value_name = "OPTION", value_parser = parse_option)]

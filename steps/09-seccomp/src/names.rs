@@ -1,8 +1,6 @@
 //! Names of system calls and their numbers in the native architecture's table.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::LazyLock;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use syscalls::Sysno;
@@ -10,20 +8,46 @@ use syscalls::Sysno;
 /// A call named in a profile: its number, if this architecture has it.
 pub struct Call(pub Option<u32>);
 
-/// `Sysno`'s own search by name compares with one name after the other.
-static NUMBERS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
-    let mut numbers: HashMap<&str, u32> =
-        Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect();
-    // The kernel's name on aarch64 is newfstatat, asm-generic/unistd.h; the table has the other.
-    if let Some(number) = numbers.get("fstatat").copied() {
-        numbers.entry("newfstatat").or_insert(number);
-    }
-    numbers
-});
+/// Five times the number of calls, so that two seldom want the same place.
+const PLACES: usize = 2048;
 
-/// The number of the call named `name`.
+/// A hash table of all calls, made by the compiler of this program: a profile has hundreds of
+/// names, every start of a container looks them up, and building a table would take longer.
+static CALLS: [Option<Sysno>; PLACES] = {
+    let mut calls = [None; PLACES];
+    let mut next = Some(Sysno::first());
+    while let Some(call) = next {
+        let mut place = first_place(call.name());
+        while calls[place].is_some() {
+            place = (place + 1) % PLACES;
+        }
+        calls[place] = Some(call);
+        next = call.next();
+    }
+    calls
+};
+
+/// FNV-1a.
+const fn first_place(name: &str) -> usize {
+    let (mut hash, mut at) = (0x811c_9dc5_u32, 0);
+    while at < name.len() {
+        hash = (hash ^ name.as_bytes()[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    hash as usize % PLACES
+}
+
+/// The number of the call named `name`, as the kernel spells it.
 pub fn number(name: &str) -> Option<u32> {
-    NUMBERS.get(name).copied()
+    // asm-generic/unistd.h says newfstatat for all 64-bit machines; the table differs here.
+    let name = if cfg!(target_arch = "aarch64") && name == "newfstatat" { "fstatat" } else { name };
+    let mut place = first_place(name);
+    loop {
+        match CALLS[place]? {
+            call if call.name() == name => return Some(call.id() as u32),
+            _ => place = (place + 1) % PLACES,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Call {

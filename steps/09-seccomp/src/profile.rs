@@ -9,7 +9,9 @@ use crate::names::Call;
 use crate::rules::{Action, Comparison, Condition, Rule, Rules};
 
 /// A profile as it is written. Unknown fields are ignored, as Docker does; so are the
-/// architectures, for only the native one is served.
+/// architectures, for only the native one is served. All conditions of a rule must hold, and of
+/// a call's rules the first that matches wins. (The usual runtimes take two conditions on the
+/// same argument as alternatives, which makes a range of an allowlist wider than it reads.)
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {

@@ -4,7 +4,7 @@ use libc::sock_filter;
 
 use super::interpreter::{NATIVE, run, run_as};
 use super::reference::Reference;
-use super::{ENOSYS, Random, profile, program, rule};
+use super::{Random, profile, program, rule};
 use crate::DEFAULT;
 
 /// More than any call number of today.
@@ -22,7 +22,7 @@ fn agree(json: &str, tries: usize) {
         for _ in 0..tries {
             let mut args = [0; 6].map(|_: u64| random.next());
             for (index, edge) in &edges {
-                if random.next() % 2 == 0 {
+                if random.next().is_multiple_of(2) {
                     args[*index] = random.near(*edge);
                 }
             }
@@ -138,7 +138,7 @@ fn x32_numbers_are_unknown_even_to_a_profile_that_allows_all() {
     for json in [DEFAULT, &profile("ALLOW", &[])] {
         let program = program(json);
         for call in (0..NUMBERS).map(|call| call | 0x4000_0000).chain([u32::MAX]) {
-            assert_eq!(run(&program, call, [0; 6]).word, ENOSYS, "{call:#x}");
+            assert_eq!(run(&program, call, [0; 6]).word, super::ENOSYS, "{call:#x}");
         }
     }
 }
