@@ -68,7 +68,7 @@ pub fn run(request: &Request) -> Result<i32> {
     let signals = Signals::block()?;
     for last in [false, true] {
         let mut machine = Machine::boot(&kernel, request, &job, terminal.as_ref())?;
-        let welcome = if request.command.is_empty() { WELCOME } else { "" };
+        let welcome = if request.command.is_empty() { &*welcome(request.checkout) } else { "" };
         match relay::relay(&mut machine.channel, &signals, terminal.as_ref(), welcome)? {
             End::Exit(code) => return Ok(code),
             End::NotBooted if !last => {}
@@ -79,8 +79,16 @@ pub fn run(request: &Request) -> Result<i32> {
     unreachable!("the second boot returns")
 }
 
-const WELCOME: &str = "The lab: a machine of your own. You are root here and nothing can harm the host; \
-only my/ is kept.\nLeave with `exit` or Ctrl-D.\n";
+fn welcome(checkout: &Path) -> String {
+    let kept = match kept_directory(checkout) {
+        Some(_) => "only my/ is kept",
+        None => "nothing is kept, as my/ is not yours to write",
+    };
+    format!(
+        "The lab: a machine of your own. You are root here and nothing can harm the host; {kept}.\n\
+         Leave with `exit` or Ctrl-D.\n"
+    )
+}
 
 fn job(request: &Request, terminal: bool) -> Result<Job> {
     let passed = PASSED.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?)));

@@ -72,12 +72,13 @@ fn fetch(directory: &Path) -> Result<()> {
 
 /// Downloads the package with apt, which needs no root for it. Returns the file.
 fn download(directory: &Path, given: &Path) -> Result<PathBuf> {
-    eprintln!("The lab: fetching its kernel (41 MB, once)");
-    let output =
-        Command::new("apt-get").args(["download", PACKAGE]).current_dir(directory).output();
-    let Ok(output) = output else {
+    let mut apt = Command::new("apt-get");
+    apt.args(["download", PACKAGE]).current_dir(directory).stdout(Stdio::null());
+    let Ok(apt) = apt.stderr(Stdio::piped()).spawn() else {
         bail!("this host has no apt-get: {BY_HAND}\n  {}", given.display());
     };
+    eprintln!("The lab: fetching its kernel (41 MB, once)");
+    let output = apt.wait_with_output().context("cannot wait for apt-get")?;
     let mut files = fs::read_dir(directory)?.flatten().map(|f| f.path());
     match files.find(|f| f.extension().is_some_and(|e| e == "deb")) {
         Some(package) if output.status.success() => Ok(package),

@@ -40,9 +40,7 @@ impl Machine {
         terminal: Option<&Terminal>,
     ) -> Result<Self> {
         let directory = short_directory()?;
-        let log = kernel.directory.join(format!("boot-{}.log", getpid()));
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let (log, output) = create_log(&kernel.directory)?;
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
                 .context("cannot make a socket pair")?;
@@ -85,6 +83,14 @@ impl Drop for Machine {
         while waitpid(self.keeper, None) == Err(Errno::EINTR) {}
         self.log.as_ref().map(fs::remove_file);
     }
+}
+
+/// A file for what the kernel says: with the kernel, or where this user may write.
+fn create_log(directory: &Path) -> Result<(PathBuf, File)> {
+    let here = tempfile::Builder::new().prefix("boot-").suffix(".log").tempfile_in(directory);
+    let file = here.or_else(|_| tempfile::Builder::new().prefix("lab-boot-").tempfile());
+    let (file, path) = file.and_then(|file| Ok(file.keep()?)).context("cannot make a log file")?;
+    Ok((path, file))
 }
 
 /// A new directory for one lab. Its path stands on the kernel's command line and in the address of a
