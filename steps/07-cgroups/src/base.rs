@@ -2,6 +2,7 @@
 //! /proc/self/mountinfo, cgroups(7): hosts mount them in different places, containers see a part
 //! of them, and with a cgroup namespace every path starts anew.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -120,17 +121,14 @@ fn locate(names: &str, path: &Path, mounts: &[Mount]) -> Option<Hierarchy> {
 
 /// Spaces, tabs, newlines and backslashes stand as `\040` and so on in mountinfo.
 fn unescape(field: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let octal = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        (bytes, rest) = match (first, octal) {
-            (b'\\', Some(byte)) => ([bytes, vec![byte]].concat(), &tail[3..]),
-            _ => ([bytes, vec![*first]].concat(), tail),
-        };
+    let mut parts = field.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (octal, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(octal, 8));
+        bytes.extend(rest.bytes());
     }
-    std::ffi::OsString::from_vec(bytes).into()
+    OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]

@@ -387,22 +387,22 @@ fn nested() -> Result<()> {
     cgroup.remove()
 }
 
+/// Medians, and in brackets the least of the runs: what a machine with nothing else to do takes.
 fn cost() -> Result<()> {
-    let mut forks: Vec<u128> = (0..101).map(|_| bare_fork()).collect::<Result<_>>()?;
-    forks.sort();
-    println!("        {:40} {} µs", "for comparison, fork and wait", forks[forks.len() / 2]);
+    let forks = (0..201).map(|_| bare_fork()).collect::<Result<_>>()?;
+    println!("        for comparison, fork and wait: {} µs", summary(forks));
     for flags in ["", "--memory 64m --pids-limit 64 --cpus 0.5"] {
-        let mut runs: Vec<[u128; 3]> = (0..101).map(|_| once(flags)).collect::<Result<_>>()?;
-        let mut median = |part: usize| {
-            runs.sort_by_key(|run| run[part]);
-            runs[runs.len() / 2][part]
-        };
-        let (create, enter, remove) = (median(0), median(1), median(2));
-        println!(
-            "        {flags:40} create {create} µs, spawn and enter {enter} µs, remove {remove} µs"
-        );
+        let runs: Vec<[u128; 3]> = (0..201).map(|_| once(flags)).collect::<Result<_>>()?;
+        let part = |part: usize| summary(runs.iter().map(|run| run[part]).collect());
+        let (create, enter, remove) = (part(0), part(1), part(2));
+        println!("        create {create}, spawn and enter {enter}, remove {remove} µs: {flags:?}");
     }
     Ok(())
+}
+
+fn summary(mut times: Vec<u128>) -> String {
+    times.sort();
+    format!("{} ({})", times[times.len() / 2], times[0])
 }
 
 fn bare_fork() -> Result<u128> {
