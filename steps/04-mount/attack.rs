@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
@@ -62,14 +62,11 @@ fn mount_in_container(_told: &[String]) -> Result<String> {
 }
 
 /// The host's own list of mounts, proc_pid_mountinfo(5), has the answer.
-fn host_sees_mount(host: &mut Host) -> Result<String> {
+fn host_sees_mount(host: &mut Host) -> Result<Outcome> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot list the mounts")?;
-    match mounts.lines().find(|line| line.contains(" owned ")) {
-        Some(line) => {
-            Ok(format!("the host has a mount on {}", line.split(' ').nth(4).unwrap_or("?")))
-        }
-        None => {
-            bail!("mounted in the container; the host has nothing on {}/mnt", host.root().display())
-        }
-    }
+    let target = host.root().join("mnt").display().to_string();
+    Ok(match mounts.lines().any(|line| line.split(' ').nth(4) == Some(&target)) {
+        true => Outcome::Worked(format!("the host has a mount on {target}")),
+        false => Outcome::Stopped(format!("mounted inside; the host has no mount on {target}")),
+    })
 }

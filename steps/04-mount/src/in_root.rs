@@ -3,7 +3,7 @@
 //! descriptor for /, so that no symlink and no `..` leads out.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -42,33 +42,31 @@ pub fn open_or_create(root: BorrowedFd, path: &Path, kind: Kind) -> Result<Owned
         match create(root, &path, kind) {
             // Something is there that leads nowhere: make what the link points to.
             Err(Errno::EXIST) => path = link_target(root, &path)?,
-            Err(errno) => return Err(errno),
-            Ok(()) => {}
+            created => return created,
         }
     }
     Err(Errno::LOOP)
 }
 
-fn create(root: BorrowedFd, path: &Path, kind: Kind) -> Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Errno::INVAL);
-    };
+fn create(root: BorrowedFd, path: &Path, kind: Kind) -> Result<OwnedFd> {
+    let (parent, name) = split(path)?;
     let parent = open_or_create(root, parent, Kind::Directory)?;
-    match kind {
-        Kind::Directory => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
-        Kind::File => create_file(parent.as_fd(), name),
-    }
+    let (flags, mode) = match kind {
+        Kind::Directory => {
+            mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+            (OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        }
+        Kind::File => (OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, Mode::from_raw_mode(0o644)),
+    };
+    openat2(&parent, name, flags | OFlags::CLOEXEC, mode, within())
 }
 
-fn create_file(parent: BorrowedFd, name: &OsStr) -> Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    openat2(parent, name, flags, Mode::from_raw_mode(0o644), within()).map(drop)
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or(Errno::INVAL)
 }
 
 fn link_target(root: BorrowedFd, path: &Path) -> Result<PathBuf> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Errno::INVAL);
-    };
+    let (parent, name) = split(path)?;
     let target = readlinkat(open(root, parent)?, name, Vec::new())?;
     Ok(parent.join(OsStr::from_bytes(target.as_bytes())))
 }

@@ -6,8 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use chroot::{Hint, HintExt};
-use nix::errno::Errno;
+use chroot::Hint;
 use nix::unistd::{Pid, getegid, geteuid};
 
 use crate::subid::{self, Range};
@@ -17,7 +16,10 @@ use crate::{Args, ROOT, User};
 /// range that systemd keeps free for containers (its document UIDS-GIDS).
 const ROOTS_RANGE: Range = Range { first: 524_288, count: 65_536 };
 
+/// Ubuntu's setting: a new user namespace gives no rights to a program without a profile.
 const RESTRICTED: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+const UNRESTRICT: &str = "AppArmor restricts user namespaces on this host. Until the next boot: \
+    sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (=1 undoes it)";
 
 /// One line of a map: `count` ids from `inside` are those from `outside`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,14 +122,10 @@ fn lines(maps: &[IdMap]) -> String {
 fn write(child: Pid, file: &str, text: &str) -> Result<()> {
     let path = format!("/proc/{child}/{file}");
     let written = fs::write(&path, text).with_context(|| format!("cannot write {path}"));
-    match fs::read_to_string(RESTRICTED).is_ok_and(|value| value.trim() == "1") {
-        true => written.hint(
-            Errno::EPERM,
-            "AppArmor restricts user namespaces on this host. As root, until the next boot: \
-             sysctl kernel.apparmor_restrict_unprivileged_userns=0 (=1 undoes it)",
-        ),
-        false => written,
-    }
+    written.map_err(|error| match fs::read_to_string(RESTRICTED).is_ok_and(|on| on.trim() == "1") {
+        true => error.context(Hint(UNRESTRICT.into())),
+        false => error,
+    })
 }
 
 /// Runs one of the setuid programs: PROGRAM PID INSIDE OUTSIDE COUNT …
