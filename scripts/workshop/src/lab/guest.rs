@@ -246,8 +246,14 @@ fn command(job: &Job) -> Command {
     for ours in ["GUEST", "uml_dir", "mem", "PWD"] {
         command.env_remove(ours);
     }
-    // SAFETY: one system call between fork and exec.
-    unsafe { command.pre_exec(|| Ok(setsid().map(drop)?)) };
+    // SAFETY: two system calls between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // We hold SIGCHLD back; the command is not to inherit that.
+            SigSet::empty().thread_set_mask()?;
+            Ok(setsid().map(drop)?)
+        })
+    };
     command
 }
 

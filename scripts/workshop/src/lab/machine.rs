@@ -1,7 +1,7 @@
 //! The kernel's processes on the host, and the keeper, a process that outlives us to end them in order.
 //! User-Mode Linux runs each program of the guest in a process of the host, and catches its system calls
 //! by ptrace(2). If the kernel alone is killed, those processes run on and *their calls reach the host*:
-//! so the kernel is asked to end them (SIGTERM), and if it does not they are killed before it.
+//! so they are killed first, and the kernel after them.
 
 use super::channel::Channel;
 use super::terminal::Terminal;
@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub struct Machine {
@@ -126,12 +126,15 @@ impl Keeper<'_> {
         let _ = awaited.thread_set_mask();
         match boot() {
             Ok(kernel) => {
+                let mut lives = true;
                 // The parent may have died before the death signal was set: then none comes.
-                while getppid() == self.parent
-                    && awaited.wait() == Ok(Signal::SIGCHLD)
-                    && reap(kernel)
-                {}
-                end(kernel);
+                while lives && getppid() == self.parent {
+                    match awaited.wait() {
+                        Ok(Signal::SIGCHLD) => lives = reap(kernel),
+                        _ => break,
+                    }
+                }
+                end(kernel, lives);
             }
             Err(error) => {
                 let _ = fs::write(self.log, format!("{error:#}\n"));
@@ -162,20 +165,16 @@ fn reap(kernel: Pid) -> bool {
     }
 }
 
-/// Ends the kernel and all processes that it made: by its own hand if it can, else by ours.
-fn end(kernel: Pid) {
-    let _ = kill(kernel, Signal::SIGTERM);
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while reap(kernel) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if reap(kernel) {
-        // Stopped, it makes no new processes while we kill those that it has.
+/// Ends the kernel, if it lives, and all processes that it made: those first.
+fn end(kernel: Pid, lives: bool) {
+    if lives {
+        // Stopped, it makes no new ones while we kill those that it has.
         let _ = kill(kernel, Signal::SIGSTOP);
+        let _ = waitpid(kernel, Some(WaitPidFlag::WUNTRACED));
         kill_children(kernel);
         let _ = kill(kernel, Signal::SIGKILL);
     }
-    // What the kernel left behind is ours by now.
+    // What it left behind is ours by now.
     while waitpid(None, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
         kill_children(getpid());
         std::thread::sleep(Duration::from_millis(1));
@@ -214,6 +213,8 @@ fn boot(
     // SAFETY: only system calls between fork and exec: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
+            SigSet::empty().thread_set_mask()?;
+            // Without its keeper, the kernel ends its processes and itself at SIGTERM.
             prctl::set_pdeathsig(Signal::SIGTERM)?;
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
             let inherited = std::os::fd::BorrowedFd::borrow_raw(number);
