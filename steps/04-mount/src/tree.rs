@@ -91,6 +91,18 @@ pub fn set_flags(tree: BorrowedFd, flags: Flags, recursive: bool) -> Result<()> 
     set_attributes(tree, &attributes, recursive).context("cannot set the flags of a mount")
 }
 
+/// Cuts a tree that was copied in the host's mount namespace off from the host's mounts: until
+/// then it is their peer, and what is mounted on it appears there. mount_namespaces(7)
+pub fn make_private(tree: BorrowedFd) -> Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: 0,
+        attr_clr: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
+    set_attributes(tree, &attributes, true).context("cannot make the copy of a mount private")
+}
+
 /// mount_setattr(2), which no library of ours wraps yet (Linux 5.12).
 pub fn set_attributes(
     tree: BorrowedFd,

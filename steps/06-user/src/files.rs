@@ -21,7 +21,9 @@ impl Files {
     /// Adds `directory`, if the container's ids are others than its files' owners.
     pub fn add(&mut self, directory: &Path, maps: &Maps) -> Result<()> {
         if maps.is_foreign() {
-            self.0.push((directory.into(), mount::tree::copy(directory)?));
+            let tree = mount::tree::copy(directory)?;
+            mount::tree::make_private(tree.as_fd())?;
+            self.0.push((directory.into(), tree));
         }
         Ok(())
     }
