@@ -94,12 +94,8 @@ pub fn set_flags(tree: BorrowedFd, flags: Flags, recursive: bool) -> Result<()> 
 /// Cuts a tree that was copied in the host's mount namespace off from the host's mounts: until
 /// then it is their peer, and what is mounted on it appears there. mount_namespaces(7)
 pub fn make_private(tree: BorrowedFd) -> Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: 0,
-        attr_clr: 0,
-        propagation: libc::MS_PRIVATE,
-        userns_fd: 0,
-    };
+    let attributes =
+        libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
     set_attributes(tree, &attributes, true).context("cannot make the copy of a mount private")
 }
 
