@@ -7,6 +7,7 @@ pub mod attack;
 pub mod calls;
 pub mod capability;
 pub mod cgroup;
+pub mod host;
 pub mod idmap;
 pub mod interface;
 pub mod mountinfo;
@@ -14,6 +15,8 @@ pub mod namespace;
 pub mod paint;
 pub mod probe;
 pub mod process;
+pub mod run;
+pub mod stage;
 pub mod status;
 pub mod walls;
 
