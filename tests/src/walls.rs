@@ -59,6 +59,12 @@ const WALLS: [(&str, &str, Option<u32>, Compare); 13] = [
     ("LSM", "Which policy am I under?", None, compare::policy),
 ];
 
+/// The question that a step answers: `What is mounted where?`. Empty for a step that there is not.
+pub fn question(step: u32) -> &'static str {
+    let wall = WALLS.iter().find(|wall| wall.2 == Some(step));
+    wall.map_or("", |wall| wall.1)
+}
+
 impl Xray {
     /// Compares a process with a reference, usually the observer (`Process::own`).
     pub fn of(title: &str, process: &Process, host: &Process) -> Xray {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::{
     build, checkout,
-    place::{Choice, Place},
+    place::{self, Choice, Place},
     steps::Step,
 };
 
@@ -26,7 +26,9 @@ pub fn attack(args: &Args) -> Result<i32> {
     let program = build(args.step, &mut |_| {})?;
     let steps = ["--steps".into(), checkout::programs()?.into()];
     let arguments = [&steps, args.arguments.as_slice()].concat();
-    place(args.step, args.choice)?.become_program(&program, &arguments)
+    let (place, reason) = place(args.step, args.choice)?;
+    place::explain(reason);
+    place.become_program(&program, &arguments)
 }
 
 /// Builds the attack on a step, and the steps that it is run against.
@@ -36,11 +38,12 @@ pub fn build(step: Step, progress: &mut dyn FnMut(&str)) -> Result<std::path::Pa
     build::attack(step, progress)
 }
 
-/// Both steps must run there: the attack on step 6 needs root, for step 5.
-pub fn place(step: Step, choice: Choice) -> Result<Place> {
+/// Where the attack can run, and why if it is not here. Both steps must run there: the attack on
+/// step 6 needs root, for step 5.
+pub fn place(step: Step, choice: Choice) -> Result<(Place, Option<String>)> {
     checkout::make_rootfs()?;
-    match step.before() {
-        Some(before) if before.needs_root() => choice.place_of(before),
-        _ => choice.place_of(step),
+    match step.before().map(|before| choice.decide(before)) {
+        Some(Ok((Place::Here, None))) | None => choice.decide(step),
+        Some(elsewhere) => elsewhere,
     }
 }

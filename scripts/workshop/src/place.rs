@@ -51,24 +51,35 @@ impl Choice {
         }
     }
 
-    /// The place for one step: it is tried, not guessed, whether this host gives what the step needs.
-    pub fn place_of(self, step: Step) -> Result<Place> {
+    /// The place for one step, and why if it is not the obvious one: it is tried, not guessed,
+    /// whether this host gives what the step needs.
+    pub fn decide(self, step: Step) -> Result<(Place, Option<String>)> {
         let place = self.place(step.needs_root())?;
-        if place == Place::Lab && !self.lab {
-            eprintln!(
-                "note: {step} needs root and there is none: it runs in the lab (--host insists)"
-            );
+        if place == Place::Lab {
+            let reason = format!("{step} needs root and there is none");
+            return Ok((place, (!self.lab).then_some(reason)));
         }
-        if self.here || self.host || place == Place::Lab {
-            return Ok(place);
+        if self.here || self.host {
+            return Ok((place, None));
         }
         match place.trial(step)? {
-            None => Ok(place),
-            Some(reason) => {
-                eprintln!("note: {reason}\nnote: so {step} runs in the lab (--host insists)");
-                Ok(Place::Lab)
-            }
+            None => Ok((place, None)),
+            reason => Ok((Place::Lab, reason)),
         }
+    }
+
+    /// [`Choice::decide`], and a line that says so when it is the lab.
+    pub fn place_of(self, step: Step) -> Result<Place> {
+        let (place, reason) = self.decide(step)?;
+        explain(reason);
+        Ok(place)
+    }
+}
+
+/// Says in one line why something runs in the lab.
+pub fn explain(reason: Option<String>) {
+    if let Some(reason) = reason {
+        eprintln!("note: {reason}: so this runs in the lab (--host insists)");
     }
 }
 

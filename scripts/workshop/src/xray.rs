@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read, stdout},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     str::FromStr,
     thread::sleep,
@@ -15,7 +16,10 @@ use evidence::{
     paint::{self, Paint},
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{Signal, kill},
+    },
     unistd::Pid,
 };
 
@@ -104,7 +108,7 @@ const SLEEP: [&str; 2] = ["sleep", "3599"];
 /// How long a container may take to start its command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running container; it ends when this is dropped.
+/// A running container; it ends when this is dropped, or when we end in any other way.
 struct Container {
     step: Step,
     parent: Child,
@@ -117,6 +121,8 @@ impl Container {
         let mut command = Command::new(&program);
         command.arg(checkout::rootfs()?).args(SLEEP);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // SAFETY: prctl(2) is all that happens between fork and exec.
+        unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
         let parent = command.spawn();
         let parent = parent.with_context(|| format!("cannot run {}", program.display()))?;
         Ok(Container { step, parent, command: None })
