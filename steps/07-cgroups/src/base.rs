@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::text;
+use crate::files::text;
 
 /// One hierarchy as this process sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +148,7 @@ mod tests {
     fn a_systemd_user_session_on_pure_v2() {
         let base = Base::parse(
             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/foot.scope\n",
-            "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
+            "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
         );
         let own =
             "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/foot.scope";

@@ -21,6 +21,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{self, ForkResult, Pid};
 
+use crate::files::put;
+
 /// How long processes may take to die: the sum of the waits is 4 s.
 const PATIENCE: u32 = 12;
 
@@ -182,7 +184,7 @@ fn child_of(dir: &Path) -> std::io::Result<Option<PathBuf>> {
 
 /// v2 kills a whole subtree with one write (since 5.14); else every process gets a signal.
 fn kill_all(dir: &Path) {
-    if crate::put(&dir.join("cgroup.kill"), "1").is_err() {
+    if put(&dir.join("cgroup.kill"), "1").is_err() {
         crate::v1::signal_all(dir);
     }
 }

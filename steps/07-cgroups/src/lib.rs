@@ -3,6 +3,8 @@
 //! joins it before it does anything else, and it is removed whatever happens to us.
 
 mod base;
+mod files;
+mod group;
 mod keeper;
 mod limits;
 mod table;
@@ -10,23 +12,22 @@ mod v1;
 mod v2;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use chroot::{Hint, HintExt};
-use nix::errno::Errno;
+use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 
 pub use base::{Base, Hierarchy};
 pub use limits::{Device, Hugetlb, Io, Limits, Max, Quota};
 pub use table::TABLE;
 
+use files::{open, put, text};
+use group::{Group, plan};
 use keeper::Keeper;
-use table::{Row, Write};
+use table::Write;
 
 /// How much the container may use.
 #[derive(clap::Args, Debug, Default)]
@@ -82,15 +83,6 @@ impl From<&Args> for Limits {
             devices: Device::defaults(),
         }
     }
-}
-
-/// A directory that is to be made, in one hierarchy.
-#[derive(Debug, Default, PartialEq)]
-struct Group {
-    dir: PathBuf,
-    v2: bool,
-    controllers: Vec<&'static str>,
-    writes: Vec<Write>,
 }
 
 /// One container's cgroup: a directory in the v2 hierarchy, one in each v1 hierarchy that it
@@ -249,140 +241,4 @@ fn check(limits: &Limits) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Which directories are needed for `limits`, each with what is written to it. The v2 hierarchy
-/// first; a controller that it does not have is looked for in v1.
-fn plan(base: &Base, name: &str, limits: &Limits) -> Result<Vec<Group>> {
-    let offered = base.v2.as_ref().map(v2::offered).transpose()?.unwrap_or_default();
-    let mut v2 = Group { v2: true, ..Group::default() };
-    let mut v1: Vec<Group> = Vec::new();
-    for row in TABLE {
-        if offered.contains(row.v2.controller) {
-            v2.add(row.v2.controller, row.v2(limits));
-        } else if let Some(hierarchy) = base.v1(row.v1.controller) {
-            add_v1(&mut v1, hierarchy, name, row, row.v1(limits));
-        } else if let Some(write) = row.v2(limits).iter().find(|write| write.asked) {
-            return Err(absent(write, row));
-        }
-    }
-    let v2 = place_v2(base, name, v2)?;
-    if v2.is_none()
-        && let Some(freezer) = base.v1("freezer")
-        && v1::may_create(&freezer.own)
-    {
-        v1.push(Group {
-            dir: freezer.own.join(name),
-            controllers: vec!["freezer"],
-            ..Group::default()
-        });
-    }
-    Ok(v2.into_iter().chain(v1).collect())
-}
-
-/// Controllers may share a v1 hierarchy (cpu,cpuacct), and then the directory too.
-fn add_v1(groups: &mut Vec<Group>, at: &Hierarchy, name: &str, row: &Row, writes: Vec<Write>) {
-    let asked = writes.iter().any(|write| write.asked);
-    if writes.is_empty() || !asked && !v1::may_create(&at.own) {
-        return;
-    }
-    let dir = at.own.join(name);
-    let index = groups.iter().position(|group| group.dir == dir).unwrap_or_else(|| {
-        groups.push(Group { dir, ..Group::default() });
-        groups.len() - 1
-    });
-    groups[index].add(row.v1.controller, writes);
-}
-
-/// Finds the directory for the v2 cgroup and has its parent hand down what is needed. Without a
-/// limit it is made too, where we may: for freeze, kill and accounting.
-fn place_v2(base: &Base, name: &str, mut group: Group) -> Result<Option<Group>> {
-    let Some(hierarchy) = &base.v2 else { return Ok(None) };
-    let Some(parent) = v2::place(hierarchy, &group.controllers) else {
-        let alone = |write: &&Write| v2::place(hierarchy, &[controller_of(write)]).is_none();
-        let worst = group.writes.iter().find(alone).or(group.writes.first());
-        let refusal = worst.map(|it| v2::refusal(hierarchy, it.limit, controller_of(it)));
-        return refusal.map_or(Ok(None), Err);
-    };
-    v2::hand_down(&parent, &group.controllers)?;
-    group.dir = parent.join(name);
-    Ok(Some(group))
-}
-
-/// A file is named after its controller: `memory.max`.
-fn controller_of(write: &Write) -> &str {
-    write.file.split('.').next().unwrap_or_default()
-}
-
-fn absent(write: &Write, row: &Row) -> anyhow::Error {
-    let controller = row.v2.controller;
-    let hint = format!(
-        "if it is not in /proc/cgroups, boot without cgroup_disable={controller} \
-         (on a Raspberry Pi: with cgroup_enable={controller})"
-    );
-    anyhow!("cannot apply {}: this host has no {controller} controller", write.limit)
-        .context(Hint(hint))
-}
-
-impl Group {
-    fn add(&mut self, controller: &'static str, writes: Vec<Write>) {
-        if !writes.is_empty() && !self.controllers.contains(&controller) {
-            self.controllers.push(controller);
-        }
-        self.writes.extend(writes);
-    }
-
-    /// Writes the limits, before anyone is in the cgroup.
-    fn fill(&self) -> Result<()> {
-        if !self.v2 && self.controllers.contains(&"cpuset") {
-            v1::fill_cpuset(&self.dir)?;
-        }
-        let mut per_file = self.writes.chunk_by(|one, next| one.file == next.file);
-        per_file.try_for_each(|writes| self.fill_file(writes))
-    }
-
-    /// Each value in a write(2) of its own: that is how these files tell them apart.
-    fn fill_file(&self, writes: &[Write]) -> Result<()> {
-        let path = self.dir.join(&writes[0].file);
-        let file = open(&path, libc::O_WRONLY);
-        if file.is_err() && !writes[0].asked {
-            return Ok(());
-        }
-        let act = || format!("cannot apply {}", writes[0].limit);
-        let mut file = file.with_context(act)?;
-        writes.iter().try_for_each(|write| match put_into(&mut file, &path, &write.value) {
-            // In a container, what the host denies cannot be allowed: devices.allow fails.
-            Err(_) if !write.asked && !write.file.ends_with(".deny") => Ok(()),
-            done => done.with_context(act),
-        })
-    }
-}
-
-/// Writes `value` to a file of a cgroup in one write(2), without making the file.
-fn put(file: &Path, value: &str) -> Result<()> {
-    put_into(&mut open(file, libc::O_WRONLY)?, file, value)
-}
-
-fn put_into(open: &mut File, file: &Path, value: &str) -> Result<()> {
-    let act = || format!("cannot write {value:?} to {}", file.display());
-    open.write_all(value.as_bytes()).with_context(act)
-}
-
-/// Reads a file of /proc or of a cgroup with one read(2): they are small, and their size is not
-/// known beforehand.
-fn text(path: &Path) -> Result<String> {
-    let mut text = String::with_capacity(8192);
-    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
-}
-
-fn open(path: &Path, flags: i32) -> Result<File> {
-    let mut options = OpenOptions::new();
-    match flags {
-        libc::O_WRONLY => options.write(true),
-        _ => options.read(true).custom_flags(flags),
-    };
-    let file = options.open(path).with_context(|| format!("cannot open {}", path.display()));
-    file.hint(Errno::ENOENT, "this kernel does not have that file (swap: boot with swapaccount=1)")
 }

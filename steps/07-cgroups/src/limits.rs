@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::str::FromStr;
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use nix::sys::stat::{major, minor};
 
 /// The limits of one container. `None` and empty lists leave the kernel's default.
@@ -192,7 +192,7 @@ fn numbers(device: &str) -> Result<String> {
     if device.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor)) {
         return Ok(device.to_string());
     }
-    let meta = fs::metadata(device).with_context(|| format!("cannot look at {device}"))?;
+    let meta = fs::metadata(device).map_err(|error| anyhow!("cannot look at {device}: {error}"))?;
     ensure!(meta.file_type().is_block_device(), "{device} is not a block device");
     Ok(format!("{}:{}", major(meta.rdev()), minor(meta.rdev())))
 }

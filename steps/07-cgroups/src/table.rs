@@ -1,8 +1,8 @@
 //! The one table of file names: which limit is which file of which controller, in v2 and in v1,
-//! and how its value is written there. Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
+//! and how its value is written there; Linux Documentation/admin-guide/cgroup-v{2.rst,1/}.
 //!
-//! net_cls and net_prio have no line: v2 has no such controllers. There a process's packets are
-//! told by its cgroup itself (`nft … socket cgroupv2`, or an eBPF program attached to the cgroup).
+//! net_cls and net_prio have no line: v2 has no such controllers. There the cgroup itself tells
+//! whose a packet is (`nft … socket cgroupv2`, or an eBPF program attached to the cgroup).
 
 use crate::limits::{Limits, Max};
 
@@ -41,15 +41,15 @@ impl Row {
         self.writes(&self.v1, limits)
     }
 
-    /// A file name with `SIZE` in it has its value as `SIZE=VALUE`.
+    /// Where a file's name has a `WORD` to fill in, the values are `WORD=VALUE`.
     fn writes(&self, place: &Place, limits: &Limits) -> Vec<Write> {
         let asked = match self.limit {
             "--memory-swap" => limits.memory_swap.is_some(),
             limit => limit.starts_with("--"),
         };
         let write = |value: String| match value.split_once('=') {
-            Some((size, value)) if place.file.contains("SIZE") => {
-                (place.file.replace("SIZE", size), value.to_string())
+            Some((word, value)) if place.file.contains("WORD") => {
+                (place.file.replace("WORD", word), value.to_string())
             }
             _ => (place.file.to_string(), value),
         };
@@ -72,42 +72,69 @@ const fn place(
 
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
-    row("--memory",      place("memory",  "memory.max",       |l| text(l.memory)),
-                         place("memory",  "memory.limit_in_bytes", |l| text(l.memory))),
-    row("--memory-swap", place("memory",  "memory.swap.max",  swap),
-                         place("memory",  "memory.memsw.limit_in_bytes", memory_and_swap)),
-    row("--cpus",        place("cpu",     "cpu.max",          |l| text(l.cpu_quota.map(|it| format!("{} {}", it.time, it.period)))),
-                         place("cpu",     "cpu.cfs_quota_us", |l| text(l.cpu_quota.map(|it| it.time)))),
-    row("--cpus",        place("",        "(in cpu.max)",     |_| vec![]),
-                         place("cpu",     "cpu.cfs_period_us", |l| text(l.cpu_quota.map(|it| it.period)))),
-    row("--cpu-weight",  place("cpu",     "cpu.weight",       |l| text(l.cpu_weight)),
-                         place("cpu",     "cpu.shares",       |l| text(l.cpu_weight.map(shares)))),
-    row("--cpuset-cpus", place("cpuset",  "cpuset.cpus",      |l| text(l.cpuset_cpus.as_ref())),
-                         place("cpuset",  "cpuset.cpus",      |l| text(l.cpuset_cpus.as_ref()))),
-    row("--cpuset-mems", place("cpuset",  "cpuset.mems",      |l| text(l.cpuset_mems.as_ref())),
-                         place("cpuset",  "cpuset.mems",      |l| text(l.cpuset_mems.as_ref()))),
-    row("--pids-limit",  place("pids",    "pids.max",         |l| text(l.pids)),
-                         place("pids",    "pids.max",         |l| text(l.pids))),
-    row("--io-max",      place("io",      "io.max",           |l| io(l, "rbps", " rbps=")),
-                         place("blkio",   "blkio.throttle.read_bps_device",   |l| io(l, "rbps", " "))),
-    row("--io-max",      place("io",      "io.max",           |l| io(l, "wbps", " wbps=")),
-                         place("blkio",   "blkio.throttle.write_bps_device",  |l| io(l, "wbps", " "))),
-    row("--io-max",      place("io",      "io.max",           |l| io(l, "riops", " riops=")),
-                         place("blkio",   "blkio.throttle.read_iops_device",  |l| io(l, "riops", " "))),
-    row("--io-max",      place("io",      "io.max",           |l| io(l, "wiops", " wiops=")),
-                         place("blkio",   "blkio.throttle.write_iops_device", |l| io(l, "wiops", " "))),
-    row("--hugetlb",     place("hugetlb", "hugetlb.SIZE.max", pages),
-                         place("hugetlb", "hugetlb.SIZE.limit_in_bytes", pages)),
+    row("--memory",
+        place("memory",  "memory.max",                        |it| text(it.memory)),
+        place("memory",  "memory.limit_in_bytes",             |it| text(it.memory))),
+    row("--memory-swap",
+        place("memory",  "memory.swap.max",                   swap),
+        place("memory",  "memory.memsw.limit_in_bytes",       memory_and_swap)),
+    row("--cpus",
+        place("cpu",     "cpu.max",                           time_and_period),
+        place("cpu",     "cpu.cfs_quota_us",                  |it| text(time(it)))),
+    row("--cpus",
+        place("",        "(in cpu.max)",                      |_| vec![]),
+        place("cpu",     "cpu.cfs_period_us",                 |it| text(period(it)))),
+    row("--cpu-weight",
+        place("cpu",     "cpu.weight",                        |it| text(it.cpu_weight)),
+        place("cpu",     "cpu.shares",                        |it| text(it.cpu_weight.map(shares)))),
+    row("--cpuset-cpus",
+        place("cpuset",  "cpuset.cpus",                       |it| text(it.cpuset_cpus.as_ref())),
+        place("cpuset",  "cpuset.cpus",                       |it| text(it.cpuset_cpus.as_ref()))),
+    row("--cpuset-mems",
+        place("cpuset",  "cpuset.mems",                       |it| text(it.cpuset_mems.as_ref())),
+        place("cpuset",  "cpuset.mems",                       |it| text(it.cpuset_mems.as_ref()))),
+    row("--pids-limit",
+        place("pids",    "pids.max",                          |it| text(it.pids)),
+        place("pids",    "pids.max",                          |it| text(it.pids))),
+    row("--io-max",
+        place("io",      "io.max",                            |it| io(it, "rbps", " rbps=")),
+        place("blkio",   "blkio.throttle.read_bps_device",    |it| io(it, "rbps", " "))),
+    row("--io-max",
+        place("io",      "io.max",                            |it| io(it, "wbps", " wbps=")),
+        place("blkio",   "blkio.throttle.write_bps_device",   |it| io(it, "wbps", " "))),
+    row("--io-max",
+        place("io",      "io.max",                            |it| io(it, "riops", " riops=")),
+        place("blkio",   "blkio.throttle.read_iops_device",   |it| io(it, "riops", " "))),
+    row("--io-max",
+        place("io",      "io.max",                            |it| io(it, "wiops", " wiops=")),
+        place("blkio",   "blkio.throttle.write_iops_device",  |it| io(it, "wiops", " "))),
+    row("--hugetlb",
+        place("hugetlb", "hugetlb.WORD.max",                  pages),
+        place("hugetlb", "hugetlb.WORD.limit_in_bytes",       pages)),
     // v2 has no files for devices: an eBPF program decides, and comes with a later step.
-    row("devices",       place("",        "(eBPF)",           |_| vec![]),
-                         place("devices", "devices.SIZE",     devices)),
+    row("devices",
+        place("",        "(eBPF)",                            |_| vec![]),
+        place("devices", "devices.WORD",                      devices)),
     // freeze() and thaw() write these. v2 needs no controller for it.
-    row("freeze",        place("",        "cgroup.freeze",    |_| vec![]),
-                         place("freezer", "freezer.state",    |_| vec![])),
+    row("freeze",
+        place("",        "cgroup.freeze",                     |_| vec![]),
+        place("freezer", "freezer.state",                     |_| vec![])),
 ];
 
 fn text(value: Option<impl ToString>) -> Vec<String> {
     value.iter().map(ToString::to_string).collect()
+}
+
+fn time(limits: &Limits) -> Option<u64> {
+    limits.cpu_quota.map(|it| it.time)
+}
+
+fn period(limits: &Limits) -> Option<u64> {
+    limits.cpu_quota.map(|it| it.period)
+}
+
+fn time_and_period(limits: &Limits) -> Vec<String> {
+    text(limits.cpu_quota.map(|it| format!("{} {}", it.time, it.period)))
 }
 
 /// Docker's default is twice the memory: without a limit on swap, one on memory bites late.

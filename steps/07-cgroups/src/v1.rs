@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{self, AccessFlags, Pid};
 
-use crate::{put, text};
+use crate::files::{put, text};
 
 /// Whether we could make a directory in `dir`.
 pub fn may_create(dir: &Path) -> bool {

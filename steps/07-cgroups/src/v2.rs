@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{self, AccessFlags};
 
 use crate::base::Hierarchy;
-use crate::{put, text};
+use crate::files::{put, text};
 
 /// The controllers that the hierarchy has for the cgroups that we see.
 pub fn offered(hierarchy: &Hierarchy) -> Result<HashSet<String>> {
@@ -88,13 +88,14 @@ pub fn refusal(hierarchy: &Hierarchy, limit: &str, controller: &str) -> Error {
              log in again; then systemd-run --user --scope -p Delegate=yes COMMAND"
         ),
         (false, _) => format!(
-            "as root: echo +{controller} > {0}/cgroup.subtree_control, and make a cgroup there that \
-             is yours: the directory, its cgroup.procs and its cgroup.subtree_control",
+            "as root: echo +{controller} > {0}/cgroup.subtree_control, and make a cgroup there \
+             that is yours: the directory, its cgroup.procs and its cgroup.subtree_control",
             hierarchy.mount.display()
         ),
     };
     let own = hierarchy.own.display();
-    anyhow!("cannot apply {limit}: from {own} up to the root, no cgroup is ours that hands down the {controller} controller")
+    let none = "no cgroup is ours that hands down";
+    anyhow!("cannot apply {limit}: from {own} upwards, {none} the {controller} controller")
         .context(Hint(hint))
 }
 

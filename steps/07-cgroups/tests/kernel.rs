@@ -31,6 +31,8 @@ const TESTS: &[Test] = &[
     ("SIGKILL of the parent", killed_parent),
     ("SIGKILL of the parent at any moment", killed_any_time),
     ("cgroups made by the container", nested),
+    ("an ordinary user with nothing delegated", ordinary_user),
+    ("an ordinary user with a delegated cgroup", delegated),
     ("what it costs", cost),
 ];
 
@@ -325,7 +327,7 @@ fn refused_limit() -> Result<()> {
 }
 
 /// A parent of its own, with its own child in a cgroup, that says when that is running.
-fn parent(pause: Option<Duration>) -> Result<Pid> {
+fn parent(pause: Option<Duration>, frozen: bool) -> Result<Pid> {
     let (mut said, says) = std::io::pipe()?;
     // SAFETY: this program has one thread.
     if let ForkResult::Parent { child } = unsafe { fork() }? {
@@ -342,6 +344,10 @@ fn parent(pause: Option<Duration>) -> Result<Pid> {
             (&says).write_all(b"!")?;
             sh("sleep 30 & wait")
         })?;
+        if frozen {
+            std::thread::sleep(Duration::from_millis(20));
+            cgroup.freeze()?;
+        }
         child.wait()
     };
     std::process::exit(run().unwrap_or(1).into())
@@ -363,13 +369,16 @@ fn keepers() -> usize {
 }
 
 fn killed_parent() -> Result<()> {
-    let parent = parent(None)?;
-    ensure!(!ours().is_empty(), "no cgroup to begin with");
-    end(parent)
+    [false, true].into_iter().try_for_each(|frozen| {
+        let parent = parent(None, frozen)?;
+        ensure!(!ours().is_empty(), "no cgroup to begin with");
+        std::thread::sleep(Duration::from_millis(if frozen { 50 } else { 0 }));
+        end(parent)
+    })
 }
 
 fn killed_any_time() -> Result<()> {
-    (0..60).try_for_each(|turn| end(parent(Some(Duration::from_micros(turn * 50)))?))
+    (0..60).try_for_each(|turn| end(parent(Some(Duration::from_micros(turn * 50)), false)?))
 }
 
 fn nested() -> Result<()> {
@@ -384,6 +393,87 @@ fn nested() -> Result<()> {
         sleep.wait()?;
         return Ok(());
     }
+    cgroup.remove()
+}
+
+/// Runs `test` in a child that is uid 1000, after `before` as root; gives its error, if any.
+fn as_user(before: impl FnOnce() -> Result<()>, test: impl FnOnce() -> Result<()>) -> Result<()> {
+    // SAFETY: this program has one thread.
+    let child = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let user = || {
+                before()?;
+                nix::unistd::setgroups(&[])?;
+                nix::unistd::setgid(1000.into())?;
+                nix::unistd::setuid(1000.into())?;
+                test()
+            };
+            let outcome: Result<()> = user();
+            if let Err(error) = &outcome {
+                println!("        {error:#}");
+            }
+            std::process::exit(outcome.is_err().into())
+        }
+    };
+    let status = nix::sys::wait::waitpid(child, None)?;
+    ensure!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+    Ok(())
+}
+
+fn ordinary_user() -> Result<()> {
+    as_user(
+        || Ok(()),
+        || {
+            let none = create("")?;
+            ensure!(none.descriptor().is_none() && ours().is_empty(), "made one in {:?}", ours());
+            none.remove()?;
+            let refused =
+                create("--pids-limit 5").err().context("a limit without the right to set it")?;
+            let hint = refused.downcast_ref::<chroot::Hint>().context("no hint")?;
+            println!("        {refused:#}; {}", hint.0);
+            Ok(())
+        },
+    )
+}
+
+/// The root of the hierarchy must hand down pids already: it is not ours to change.
+fn delegated() -> Result<()> {
+    let Some(hierarchy) = Base::find()?.v2 else { return Ok(()) };
+    let handed = fs::read_to_string(hierarchy.mount.join("cgroup.subtree_control"))?;
+    if !handed.contains("pids") || !handed.contains("memory") {
+        println!("        (the root of cgroup v2 hands down neither memory nor pids here)");
+        return Ok(());
+    }
+    let slice = hierarchy.mount.join(format!("workshop-test-slice{}", std::process::id()));
+    let session = slice.join("session");
+    fs::create_dir_all(&session)?;
+    for dir in [&slice, &session] {
+        for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
+            std::os::unix::fs::chown(dir.join(file), Some(1000), Some(1000))?;
+        }
+    }
+    let join = || Ok(fs::write(session.join("cgroup.procs"), "0")?);
+    let outcome = as_user(join, || in_delegated(&slice));
+    fs::remove_dir(&session)?;
+    fs::remove_dir(&slice)?;
+    outcome
+}
+
+fn in_delegated(slice: &Path) -> Result<()> {
+    let cgroup = create("--memory 64m --memory-swap 64m --pids-limit 20")?;
+    ensure!(ours().iter().any(|dir| dir.parent() == Some(slice)), "not beside us: {:?}", ours());
+    let mut clone = Clone3::default();
+    clone.namespace(nix::sched::CloneFlags::CLONE_NEWUSER | pid::NAMESPACE);
+    clone.into_cgroup(cgroup.descriptor());
+    let mut child = clone.spawn(|gate| {
+        gate.wait()?;
+        cgroup.enter()?;
+        Ok(hog(200))
+    })?;
+    child.release()?;
+    ensure!(child.wait()? == 137, "200 MiB fit into 64");
+    ensure!(cgroup.oom_killed()?.is_some(), "no OOM kill is reported");
     cgroup.remove()
 }
 
