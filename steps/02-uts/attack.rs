@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{gethostname, sethostname};
@@ -29,10 +29,10 @@ fn rename(_told: &[String]) -> Result<String> {
 }
 
 /// The call itself still works in step 2. What it changes is the question.
-fn name_of_host(_host: &mut Host) -> Result<String> {
+fn name_of_host(_host: &mut Host) -> Result<Outcome> {
     let name = gethostname().context("cannot ask for the host name")?.display().to_string();
-    if name != "owned" {
-        bail!("the container is renamed; the host is still {name:?}");
-    }
-    Ok(format!("the host is now {name:?}"))
+    Ok(match name == "owned" {
+        true => Outcome::Worked(format!("the host is now {name:?}")),
+        false => Outcome::Stopped(format!("the container is renamed; the host is still {name:?}")),
+    })
 }

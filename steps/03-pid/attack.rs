@@ -3,12 +3,12 @@
 use std::io::IoSliceMut;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pause};
 
 fn main() -> ExitCode {
@@ -48,12 +48,17 @@ fn kill_victim(told: &[String]) -> Result<String> {
     Ok("kill succeeded".into())
 }
 
-fn victim_is_dead(host: &mut Host) -> Result<String> {
+/// We end it by another signal, which comes too late if the attacker's was there.
+fn victim_is_dead(host: &mut Host) -> Result<Outcome> {
     let victim = victim_id(host.told())?;
-    match waitpid(victim, Some(WaitPidFlag::WNOHANG)).context("cannot ask for the victim")? {
-        WaitStatus::Signaled(_, signal, _) => Ok(format!("process {victim} died of {signal}")),
-        _ => bail!("process {victim} of the host is alive"),
-    }
+    kill(victim, Signal::SIGTERM).context("cannot end the victim")?;
+    let status = waitpid(victim, None).context("cannot wait for the victim")?;
+    Ok(match status {
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => {
+            Outcome::Worked(format!("process {victim} of the host died of SIGKILL"))
+        }
+        _ => Outcome::Stopped(format!("process {victim} of the host lived until we ended it")),
+    })
 }
 
 /// A process whose memory holds a secret, at an address that the attacker has found out.

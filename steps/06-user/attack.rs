@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
@@ -54,12 +54,12 @@ fn change_file(_told: &[String]) -> Result<String> {
     Ok("write succeeded".into())
 }
 
-fn file_is_changed(host: &mut Host) -> Result<String> {
+fn file_is_changed(host: &mut Host) -> Result<Outcome> {
     let text = fs::read_to_string(host.dir().join("volume/sudoers"))?;
-    match text.starts_with("attacker") {
-        true => Ok(format!("the file now says {:?}", text.trim_end())),
-        false => bail!("the file still says {:?}", text.trim_end()),
-    }
+    Ok(match text.starts_with("attacker") {
+        true => Outcome::Worked(format!("the file now says {:?}", text.trim_end())),
+        false => Outcome::Stopped(format!("the file still says {:?}", text.trim_end())),
+    })
 }
 
 /// Root of a user namespace may own files and set their mode, as far as its map goes.
@@ -70,11 +70,12 @@ fn leave_setuid(_told: &[String]) -> Result<String> {
     Ok("chmod succeeded".into())
 }
 
-fn setuid_is_root(host: &mut Host) -> Result<String> {
+fn setuid_is_root(host: &mut Host) -> Result<Outcome> {
     let file = fs::metadata(host.dir().join("volume/friend")).context("cannot look at it")?;
     let (uid, mode) = (file.uid(), file.mode() & 0o7777);
-    match uid == 0 && mode & 0o4000 != 0 {
-        true => Ok(format!("the host has a setuid program of root's (uid 0, mode {mode:o})")),
-        false => bail!("the program has mode {mode:o}, but is uid {uid}'s"),
-    }
+    let whose = format!("on the host the program has mode {mode:o} and is uid {uid}'s");
+    Ok(match uid == 0 && mode & 0o4000 != 0 {
+        true => Outcome::Worked(whose),
+        false => Outcome::Stopped(whose),
+    })
 }

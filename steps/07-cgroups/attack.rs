@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use evidence::attack::{self, Attack};
 use nix::errno::Errno;
-use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeValLike;
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pause};
+use nix::unistd::pause;
 
 const MIB: usize = 1 << 20;
 
@@ -24,6 +21,7 @@ fn main() -> ExitCode {
                 claim: "takes 200 MiB of memory",
                 flags: &["--memory", "64m", "--memory-swap", "64m"],
                 attempt: hog_memory,
+                deadly: true,
                 ..Attack::DEFAULT
             },
             Attack {
@@ -59,12 +57,12 @@ fn fork_bomb(_told: &[String]) -> Result<String> {
         if children.len() == 300 {
             break None;
         }
-        match start(pause) {
+        match attack::start(pause) {
             Ok(child) => children.push(child),
             Err(error) => break Some(error),
         }
     };
-    children.iter().for_each(|child| end(*child));
+    children.iter().for_each(|child| attack::end(*child));
     let count = children.len();
     match refused {
         None => Ok(format!("started {count} processes")),
@@ -77,9 +75,9 @@ fn fork_bomb(_told: &[String]) -> Result<String> {
 fn hog_cpu(_told: &[String]) -> Result<String> {
     let begin = Instant::now();
     let spin = || while begin.elapsed() < Duration::from_secs(2) {};
-    let helper = start(spin)?;
+    let helper = attack::start(spin).context("cannot start a process")?;
     spin();
-    end(helper);
+    attack::end(helper);
     let used = processor_time(UsageWho::RUSAGE_SELF)? + processor_time(UsageWho::RUSAGE_CHILDREN)?;
     let share = used / begin.elapsed().as_secs_f64();
     match share > 0.4 {
@@ -92,22 +90,4 @@ fn hog_cpu(_told: &[String]) -> Result<String> {
 fn processor_time(who: UsageWho) -> Result<f64> {
     let usage = getrusage(who).context("cannot ask for processor time")?;
     Ok((usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0)
-}
-
-/// Starts a process of the attacker's, which dies with it.
-fn start(work: impl FnOnce()) -> Result<Pid> {
-    // SAFETY: this program has one thread, so the child may do what any program may.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-            work();
-            std::process::exit(0)
-        }
-    }
-}
-
-fn end(child: Pid) {
-    let _ = kill(child, Signal::SIGKILL);
-    let _ = waitpid(child, None);
 }

@@ -4,8 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 
 fn main() -> ExitCode {
     attack::main(
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
                 claim: "changes a file of the image; the next container gets it",
                 lure: image,
                 attempt: poison,
-                judge: Some(next_container_is_poisoned),
+                judge: Some(image_is_changed),
                 ..Attack::DEFAULT
             },
             Attack {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
                 claim: "deletes a file of the image; the next container lacks it",
                 lure: image,
                 attempt: delete,
-                judge: Some(next_container_lacks_it),
+                judge: Some(image_is_changed),
                 ..Attack::DEFAULT
             },
         ],
@@ -45,23 +45,18 @@ fn poison(_told: &[String]) -> Result<String> {
     attack::read("/etc/motd")
 }
 
-fn next_container_is_poisoned(host: &mut Host) -> Result<String> {
-    let found = host.next_container_reads("/etc/motd")?;
-    match found.contains("poisoned") {
-        true => Ok(format!("the next container {found}")),
-        false => bail!("changed for itself; the next container {found}"),
-    }
-}
-
 fn delete(_told: &[String]) -> Result<String> {
     fs::remove_file("/etc/motd").context("cannot delete /etc/motd")?;
     Ok("unlink succeeded".into())
 }
 
-fn next_container_lacks_it(host: &mut Host) -> Result<String> {
-    let found = host.next_container_reads("/etc/motd")?;
-    match found.starts_with("read") {
-        true => bail!("deleted for itself; the next container {found}"),
-        false => Ok(format!("the next container {found}")),
-    }
+/// Both calls succeed in step 8, too. What is left of it in the next container is the question.
+fn image_is_changed(host: &mut Host) -> Result<Outcome> {
+    Ok(match host.next_container_reads("/etc/motd")? {
+        Some(line) if line.contains("welcome") => {
+            Outcome::Stopped(format!("changed for itself alone: the next container {line}"))
+        }
+        Some(line) => Outcome::Worked(format!("the next container {line}")),
+        None => Outcome::Worked("the next container has no such file".into()),
+    })
 }

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use evidence::attack::{self, Attack, Host};
+use anyhow::{Context, Result};
+use evidence::attack::{self, Attack, Host, Outcome};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::pty::openpty;
@@ -133,14 +133,13 @@ fn type_command(request: u64) -> Result<String> {
 }
 
 /// The shell of the host would now read its next line. We read it, and do not run it.
-fn host_has_command(_host: &mut Host) -> Result<String> {
+fn host_has_command(_host: &mut Host) -> Result<Outcome> {
     let mut terminal = File::open("/dev/tty").context("cannot open /dev/tty")?;
     let mut line = [0; COMMAND.len()];
     let length = terminal.read(&mut line).context("cannot read the terminal")?;
-    match &line[..length] == COMMAND.as_bytes() {
-        true => Ok(format!("the host's shell reads {:?} next", COMMAND.trim_end())),
-        false => bail!("the host's shell reads nothing of it"),
-    }
+    let line = String::from_utf8_lossy(&line[..length]);
+    let reads = format!("the host's shell reads {:?} next", line.trim_end());
+    Ok(if line == COMMAND { Outcome::Worked(reads) } else { Outcome::Stopped(reads) })
 }
 
 /// In a user namespace anyone has all capabilities, and with them a way to kernel code that

@@ -15,7 +15,7 @@ use clap::Parser;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
-pub use host::Host;
+pub use host::{Host, end, start};
 pub use inside::{read, read_from, untried};
 pub use run::Outcome;
 
@@ -37,10 +37,12 @@ pub struct Attack {
     pub lure: fn(&mut Host) -> Result<()>,
     /// Inside: the attempt, with what the lure told it. Ok is the proof that it worked.
     pub attempt: fn(&[String]) -> Result<String>,
-    /// Outside, after an attempt that ended well: did it reach the host? Ok is the proof.
-    pub judge: Option<fn(&mut Host) -> Result<String>>,
+    /// Outside, after an attempt that ended well: did it reach the host?
+    pub judge: Option<fn(&mut Host) -> Result<Outcome>>,
     /// The errors by which the attempt counts as stopped. Any other is a fault of the attack.
     pub refusals: &'static [Errno],
+    /// The kernel may also kill it (SIGKILL): for what has no call that could be refused.
+    pub deadly: bool,
 }
 
 impl Attack {
@@ -54,6 +56,7 @@ impl Attack {
         attempt: |_| bail!("nothing was tried"),
         judge: None,
         refusals: &[],
+        deadly: false,
     };
 }
 
@@ -122,7 +125,11 @@ fn outside(step: &'static str, attacks: &'static [Attack], cli: Cli) -> Result<u
     for attack in chosen {
         report.attack(attack);
         for place in &places {
-            report.outcome(attack, *place, &runner.run(attack, *place));
+            let outcome = runner.run(attack, *place);
+            if let Some(code) = run::interrupted() {
+                return Ok(code);
+            }
+            report.outcome(attack, *place, &outcome);
         }
     }
     Ok(report.exit_code())

@@ -1,7 +1,6 @@
 //! What lures and judges have of the host: a directory of its own, secrets, processes, and
 //! the namespaces in which a throwaway stands in for the host.
 
-use std::any::Any;
 use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,13 +8,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::unistd::{ForkResult, Pid, fork, geteuid, sethostname};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid, sethostname};
 
 /// The host as one attack sees it, for one container.
 pub struct Host {
@@ -24,12 +25,18 @@ pub struct Host {
     step: Option<PathBuf>,
     flags: Vec<String>,
     told: Vec<String>,
-    kept: Vec<Box<dyn Any>>,
+    processes: Vec<Pid>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.processes.iter().for_each(|pid| end(*pid));
+    }
 }
 
 impl Host {
     pub(super) fn new(dir: &Path, step: Option<PathBuf>, flags: Vec<String>) -> Self {
-        Host { dir: dir.to_owned(), step, flags, told: Vec::new(), kept: Vec::new() }
+        Host { dir: dir.to_owned(), step, flags, told: Vec::new(), processes: Vec::new() }
     }
 
     /// A directory of the host, outside of the container's root and gone at the end.
@@ -70,28 +77,30 @@ impl Host {
         Ok(path)
     }
 
-    /// Keeps something of the host open until the attack is judged: a terminal, a descriptor.
-    pub fn keep(&mut self, thing: impl Any) {
-        self.kept.push(Box::new(thing));
+    /// Keeps something of the host open as long as it has this attack: a terminal, a descriptor.
+    /// Not a moment less: who loses his terminal gets SIGHUP.
+    pub fn keep(&mut self, thing: impl Sized) {
+        std::mem::forget(thing);
     }
 
     /// Starts a process of the host that does `work` and dies with the harness.
     pub fn process(&mut self, work: impl FnOnce()) -> Result<Pid> {
-        // SAFETY: the harness has one thread, so the child may do what any program may.
-        match unsafe { fork() }.context("cannot fork")? {
-            ForkResult::Parent { child } => Ok(child),
-            ForkResult::Child => {
-                prctl::set_pdeathsig(Signal::SIGKILL).expect("SIGKILL is a signal");
-                work();
-                std::process::exit(0)
-            }
-        }
+        let pid = start(work).context("cannot start a process")?;
+        self.processes.push(pid);
+        Ok(pid)
     }
 
-    /// The first line of a file, as the next container sees it.
-    pub fn next_container_reads(&self, path: &str) -> Result<String> {
+    /// The first line of a file as the next container sees it; none if the file is not there.
+    pub fn next_container_reads(&self, path: &str) -> Result<Option<String>> {
         let output = self.start(&["cat".into(), path.into()])?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        let line = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        match output.status.code() {
+            Some(0) => Ok(Some(line)),
+            Some(1) => Ok(None),
+            _ => {
+                bail!("the next container: {}", String::from_utf8_lossy(&output.stderr).trim_end())
+            }
+        }
     }
 
     pub(super) fn attempt(&self, name: &str) -> Result<Output> {
@@ -102,8 +111,9 @@ impl Host {
     fn start(&self, args: &[String]) -> Result<Output> {
         let mut command = self.command();
         command.arg("inside").args(args).stdin(Stdio::null());
-        // SAFETY: prctl(2) is async-signal-safe and touches nothing of ours.
-        unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
+        let us = getpid();
+        // SAFETY: prctl(2) and getppid(2) are async-signal-safe and touch nothing of ours.
+        unsafe { command.pre_exec(move || Ok(die_with(us)?)) };
         command.output().with_context(|| format!("cannot run {}", command.get_program().display()))
     }
 
@@ -115,6 +125,33 @@ impl Host {
         command.args(&self.flags).arg(self.root()).arg("/attack");
         command
     }
+}
+
+/// Starts a process that does `work` and dies with us, or with the last word of `work`.
+pub fn start(work: impl FnOnce()) -> nix::Result<Pid> {
+    let us = getpid();
+    // SAFETY: this program has one thread, so the child may do what any program may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            if die_with(us).is_ok() {
+                work();
+            }
+            std::process::exit(0)
+        }
+    }
+}
+
+/// Ends a process that [`start`] made, and waits until it is gone.
+pub fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
+}
+
+/// Asks to be killed when the parent ends; it may have ended before we asked.
+fn die_with(parent: Pid) -> nix::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// Moves the harness into namespaces of its own, which from then on are "the host": what an attack
@@ -160,6 +197,6 @@ fn loopback_up() -> Result<()> {
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) };
-    nix::errno::Errno::result(result).context("cannot bring up lo")?;
+    Errno::result(result).context("cannot bring up lo")?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, alarm, fork};
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,12 @@ pub enum Outcome {
 /// Seconds after which an attack is ended.
 const PATIENCE: u32 = 60;
 
-/// The stage's process id, for [`end_stage`].
-static STAGE: AtomicI32 = AtomicI32::new(0);
+/// No process, no signal.
+const NONE: i32 = 0;
+
+/// The stage's process id, for [`end_stage`], and the signal that made us end it.
+static STAGE: AtomicI32 = AtomicI32::new(NONE);
+static ENDED_BY: AtomicI32 = AtomicI32::new(NONE);
 
 /// Everything that does not change from attack to attack.
 pub(super) struct Runner {
@@ -63,6 +68,7 @@ impl Runner {
         if let Some(missing) = wanted.iter().find(|name| !steps.join(name).exists()) {
             bail!("no {} in {}; `cargo build -p {missing}` makes it", missing, steps.display());
         }
+        handle(SigHandler::Handler(end_stage))?;
         Ok(Runner { own, steps, flags })
     }
 
@@ -83,25 +89,27 @@ impl Runner {
             ForkResult::Parent { child } => child,
         };
         drop(writer);
-        end_with_us(stage)?;
+        STAGE.store(stage.as_raw(), Ordering::SeqCst);
+        if interrupted().is_some() {
+            end_stage(NONE);
+        }
         let mut said = String::new();
-        reader.read_to_string(&mut said).context("cannot hear the stage")?;
+        let heard = reader.read_to_string(&mut said).context("cannot hear the stage");
+        STAGE.store(NONE, Ordering::SeqCst);
         match waitpid(stage, None).context("cannot wait for the stage")? {
-            WaitStatus::Signaled(_, Signal::SIGALRM, _) => {
-                bail!("not done after {PATIENCE} seconds")
-            }
-            WaitStatus::Signaled(_, signal, _) => bail!("interrupted ({signal})"),
-            _ => serde_json::from_str(&said).context("the stage said nothing"),
+            WaitStatus::Signaled(_, Signal::SIGALRM, _) => bail!("not done after {PATIENCE} s"),
+            WaitStatus::Signaled(_, signal, _) => bail!("the stage was ended by {signal}"),
+            _ => heard.and_then(|_| serde_json::from_str(&said).context("the stage said nothing")),
         }
     }
 
     fn stage(&self, attack: &Attack, place: usize, dir: &Path, mut writer: PipeWriter) -> ! {
         alarm::set(PATIENCE);
-        let outcome =
-            self.play(attack, place, dir).unwrap_or_else(|error| match error.is::<Untried>() {
-                true => Outcome::Untried(describe(&error)),
-                false => Outcome::Failed(describe(&error)),
-            });
+        let played = handle(SigHandler::SigDfl).and_then(|()| self.play(attack, place, dir));
+        let outcome = played.unwrap_or_else(|error| match error.is::<Untried>() {
+            true => Outcome::Untried(describe(&error)),
+            false => Outcome::Failed(describe(&error)),
+        });
         let said = serde_json::to_string(&outcome).expect("an outcome is text");
         let heard = writer.write_all(said.as_bytes());
         std::process::exit(heard.is_err().into())
@@ -113,13 +121,9 @@ impl Runner {
         let step = (place > 0).then(|| self.steps.join(PLACES[place]));
         let mut host = Host::new(dir, step, self.flags(attack, place));
         (attack.lure)(&mut host)?;
-        let outcome = outcome(&host.attempt(attack.name)?);
-        match (attack.judge, &outcome) {
-            (Some(judge), Outcome::Worked(_)) => Ok(match judge(&mut host) {
-                Ok(proof) => Outcome::Worked(proof),
-                Err(reason) => Outcome::Stopped(describe(&reason)),
-            }),
-            _ => Ok(outcome),
+        match (outcome(attack, &host.attempt(attack.name)?), attack.judge) {
+            (Outcome::Worked(_), Some(judge)) => judge(&mut host),
+            (outcome, _) => Ok(outcome),
         }
     }
 
@@ -131,6 +135,7 @@ impl Runner {
 
 /// The smallest root directory: the attack itself, and what steps mount things on.
 fn make_root(dir: &Path) -> Result<()> {
+    umask(Mode::from_bits_truncate(0o022));
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
     for name in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp"] {
         fs::create_dir_all(dir.join("root").join(name))
@@ -142,32 +147,42 @@ fn make_root(dir: &Path) -> Result<()> {
 }
 
 /// What the part inside said, or why it could say nothing: killed, or its container not made.
-fn outcome(output: &Output) -> Outcome {
+fn outcome(attack: &Attack, output: &Output) -> Outcome {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
     let (said, error) = (text(&output.stdout), text(&output.stderr));
     match output.status.code() {
         Some(0) if !said.is_empty() => Outcome::Worked(said),
         Some(1) if !said.is_empty() => Outcome::Stopped(said),
         Some(2) if !said.is_empty() => Outcome::Untried(said),
-        Some(137) => Outcome::Stopped(error),
+        Some(137) if attack.deadly => Outcome::Stopped(error.replace("error: ", "")),
         _ => Outcome::Failed(format!("{}: {said}{error}", output.status)),
     }
 }
 
-/// From now on, what ends us ends the stage; and with it, by their parent-death signals, all that it
-/// started. We then go on and remove what is left.
-fn end_with_us(stage: Pid) -> Result<()> {
-    STAGE.store(stage.as_raw(), Ordering::SeqCst);
+/// With `end_stage`, what would end us ends the stage; and with it, by their parent-death signals,
+/// all that it started. We then go on and remove what is left.
+fn handle(handler: SigHandler) -> Result<()> {
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler calls kill(2) alone, which is async-signal-safe.
-        unsafe { signal(number, SigHandler::Handler(end_stage)) }
-            .context("cannot handle signals")?;
+        // SAFETY: `end_stage` uses two atomics and kill(2), which is async-signal-safe.
+        unsafe { signal(number, handler) }.context("cannot handle signals")?;
     }
     Ok(())
 }
 
-extern "C" fn end_stage(_: libc::c_int) {
-    let _ = kill(Pid::from_raw(STAGE.load(Ordering::SeqCst)), Signal::SIGKILL);
+extern "C" fn end_stage(signal: libc::c_int) {
+    let _ = ENDED_BY.compare_exchange(NONE, signal, Ordering::SeqCst, Ordering::SeqCst);
+    match STAGE.load(Ordering::SeqCst) {
+        NONE => {}
+        stage => kill(Pid::from_raw(stage), Signal::SIGKILL).unwrap_or(()),
+    }
+}
+
+/// The exit code after a signal that ended the stage, if one did.
+pub(super) fn interrupted() -> Option<u8> {
+    match ENDED_BY.load(Ordering::SeqCst) {
+        NONE => None,
+        signal => Some(128 + signal as u8),
+    }
 }
 
 /// Examples are in target/PROFILE/examples, the steps one directory up.
