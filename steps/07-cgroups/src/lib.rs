@@ -128,7 +128,7 @@ impl Cgroup {
     /// the container's cgroup is the root of every path, cgroup_namespaces(7).
     ///
     /// With CLONE_INTO_CGROUP alone, `clone3(2)` could have made the namespace too: the kernel
-    /// roots it at the cgroup that the child is born in (seen on 6.18). But the v1 cgroups are
+    /// roots it at the cgroup that the child is born in (seen on 6.1 and 6.18). But the v1 cgroups are
     /// joined here, and a namespace from before would have the parent's for its roots.
     ///
     /// The child's user namespace is no obstacle: v1 asks who opened the file (since 5.17, and in
