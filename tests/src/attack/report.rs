@@ -101,19 +101,17 @@ impl Report {
         println!("{line}");
     }
 
-    /// Before and after: 0 as promised, 1 not, 2 nothing could be tried.
+    /// Before and after: 0 as promised, 1 not, 2 there was nothing to compare.
     /// In one place: 0 all worked, 1 all stopped, 2 neither.
     pub(super) fn exit_code(&self) -> u8 {
-        let (all_worked, all_stopped) = (self.worked > 0 && self.stopped == 0, self.worked == 0);
-        let nothing = self.worked + self.stopped == 0;
-        match self.against {
-            true if self.failed > 0 || nothing => 2,
-            true if all_worked => 0,
-            true if all_stopped => 1,
-            true => 2,
-            false if self.wrong => 1,
-            false if nothing => 2,
-            false => 0,
+        match (self.against, self.worked > 0, self.stopped > 0) {
+            (true, _, _) if self.failed > 0 => 2,
+            (true, true, false) => 0,
+            (true, false, true) => 1,
+            (true, _, _) => 2,
+            (false, _, _) if self.wrong => 1,
+            (false, true, true) => 0,
+            (false, _, _) => 2,
         }
     }
 
