@@ -1,3 +1,87 @@
-pub fn clean() -> anyhow::Result<i32> {
-    Ok(0)
+//! `workshop clean`: everything that the workshop left on this host, gone. Each thing is named as it
+//! goes; what cannot be removed is named too, with the reason. `my/` and target/ stay.
+
+mod cgroups;
+mod links;
+mod processes;
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use anyhow::{Context, Result};
+use evidence::mountinfo;
+use nix::{
+    mount::{MntFlags, umount2},
+    unistd::geteuid,
+};
+
+use crate::checkout;
+
+/// What was done, and what could not be.
+#[derive(Default)]
+pub struct Report {
+    removed: usize,
+    failed: usize,
+}
+
+impl Report {
+    /// Notes one thing: `what` was removed, or was not.
+    pub fn note(&mut self, what: &str, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                self.removed += 1;
+                println!("  removed  {what}");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("  left     {what}: {}", crate::describe(&error));
+            }
+        }
+    }
+}
+
+pub fn clean() -> Result<i32> {
+    let work = checkout::work()?;
+    let mut report = Report::default();
+    // In this order: a process holds its cgroup, its link and its mounts.
+    processes::clean(&mut report)?;
+    cgroups::clean(&mut report)?;
+    links::clean(&mut report)?;
+    mounts(&work, &mut report)?;
+    temporary(&std::env::temp_dir(), &mut report);
+    if work.exists() {
+        let result = fs::remove_dir_all(&work);
+        report.note(&work.display().to_string(), result.context("cannot remove it all"));
+    }
+    match report {
+        Report { removed: 0, failed: 0 } => println!("  Nothing of the workshop is left here."),
+        Report { failed: 0, .. } => println!("  That was all. my/ and target/ stay."),
+        Report { failed, .. } => println!("  {failed} left: try `sudo cargo workshop clean`."),
+    }
+    Ok(i32::from(report.failed > 0))
+}
+
+/// This user's directories of attacks and labs that were killed, known by a file that each has.
+fn temporary(parent: &Path, report: &mut Report) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let attack = name.starts_with("attack-") && path.join("root/attack").exists();
+        let lab = name.starts_with("lab-") && path.join("workshop").exists();
+        let own = entry.metadata().is_ok_and(|status| status.uid() == geteuid().as_raw());
+        if own && (attack || lab) {
+            let result = fs::remove_dir_all(&path).context("cannot remove it all");
+            report.note(&path.display().to_string(), result);
+        }
+    }
+}
+
+/// Mounts below our directory, the innermost first: removing must not reach through them.
+fn mounts(work: &Path, report: &mut Report) -> Result<()> {
+    let text = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
+    for mount in mountinfo::parse(&text).iter().rev() {
+        if Path::new(&mount.point).starts_with(work) {
+            let result = umount2(mount.point.as_str(), MntFlags::MNT_DETACH);
+            report.note(&format!("mount on {}", mount.point), result.context("cannot unmount"));
+        }
+    }
+    Ok(())
 }

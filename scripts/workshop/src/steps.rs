@@ -74,8 +74,7 @@ mod tests {
         assert_eq!("4".parse::<Step>(), "mount".parse::<Step>());
         assert!("0".parse::<Step>().is_err() && "10".parse::<Step>().is_err());
         assert_eq!(Step(1).before(), None);
-        let walls = Step::all().map(|step| step.name()).count();
-        assert_eq!(walls, 9);
+        assert_eq!(Step::all().last(), "seccomp".parse().ok());
     }
 
     #[test]

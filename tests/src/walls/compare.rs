@@ -53,14 +53,11 @@ pub fn users(process: &Process, host: &Process) -> Verdict {
     }
 }
 
+/// Who is root inside, seen from outside?
 fn map_text(map: &[Range]) -> String {
-    match map.first() {
-        Some(range) if range.count == 1 => format!("{} is {}", range.inside, range.outside),
-        Some(range) => {
-            let last = u64::from(range.inside) + u64::from(range.count) - 1;
-            format!("{} to {last} are {} …", range.inside, range.outside)
-        }
-        None => "no ids".to_string(),
+    match map.iter().find(|range| range.inside == 0) {
+        Some(root) => format!("uid 0 is {} outside", root.outside),
+        None => "no uid 0".to_string(),
     }
 }
 
@@ -92,7 +89,7 @@ pub fn layers(process: &Process, host: &Process) -> Verdict {
         Err(unknown) => return unknown,
     };
     let Some(ours) = ours else {
-        return (Host, "the root is no mount".to_string());
+        return (Host, "/ is not a mount".to_string());
     };
     let same = theirs.is_some_and(|theirs| theirs.device == ours.device);
     match ours.layers() {

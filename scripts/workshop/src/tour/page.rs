@@ -23,11 +23,23 @@ impl Page {
     pub fn opening(&self, steps: &[Step]) {
         let Page(paint) = self;
         println!("\n  {}\n", paint.bold("Nine steps to a container: the tour"));
-        println!("  A container is a process for which the kernel answers some questions differently.");
+        println!(
+            "  A container is a process for which the kernel answers some questions differently."
+        );
         println!("  Each step changes one answer. You will see, for {}:", steps_text(steps));
-        println!("  an attack that works without it, the wall that it builds, the attack failing.\n");
-        println!("  {}", paint.dim("Nothing is staged: it happens now, on this machine. It writes to target/ and"));
-        println!("  {}", paint.dim(".workshop/ of this checkout, and to nothing else that stays.\n"));
+        println!(
+            "  an attack that works without it, the wall that it builds, the attack failing.\n"
+        );
+        println!(
+            "  {}",
+            paint.dim(
+                "Nothing is staged: it happens now, on this machine. It writes to target/ and"
+            )
+        );
+        println!(
+            "  {}",
+            paint.dim(".workshop/ of this checkout, and to nothing else that stays.\n")
+        );
     }
 
     /// Which steps run where, and why.
@@ -54,7 +66,7 @@ impl Page {
         let rule = WIDTH.saturating_sub(step.name().len() + 8);
         let (number, name) = (paint.bold(&step.number().to_string()), paint.bold(step.name()));
         println!("\n{} {number} {name} {}\n", paint.dim("━━"), paint.dim(&"━".repeat(rule)));
-        println!("  {}\n", paint.bold(&evidence::walls::question(step.number())));
+        println!("  {}\n", paint.bold(evidence::walls::question(step.number())));
     }
 
     pub fn before(&self, step: Step, scene: &Scene) {
@@ -80,7 +92,7 @@ impl Page {
         println!();
     }
 
-    /// Who attacks and how, then what came of it. Red: the attacker wins.
+    /// Before: what the attack does, and its proof. After: what came of it. Red: the attacker wins.
     fn attack(&self, attack: &Attack) {
         let Page(paint) = self;
         let (mark, word) = match attack.outcome.as_str() {
@@ -89,8 +101,12 @@ impl Page {
             "untried" => (paint.yellow("–"), paint.yellow("not tried here")),
             other => (paint.yellow("?"), paint.yellow(other)),
         };
-        println!("  {mark} it {} — {word}", attack.claim);
-        println!("    {}", paint.dim(&attack.proof));
+        let name = paint.bold(&attack.attack);
+        match attack.side.as_str() {
+            "before" => println!("  {mark} {name} {}", attack.claim),
+            _ => println!("  {mark} {name}"),
+        }
+        println!("    {word}: {}", paint.dim(&attack.proof));
     }
 
     /// The wall that is new, and the rest of the room.
