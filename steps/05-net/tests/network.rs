@@ -24,6 +24,10 @@ const TESTS: &[(&str, fn())] = &[
     ("two_at_once_get_different_addresses", two_at_once_get_different_addresses),
     ("a_chosen_address_is_taken", a_chosen_address_is_taken),
     ("an_address_in_use_is_refused", an_address_in_use_is_refused),
+    (
+        "an_address_of_a_neighbouring_network_is_refused",
+        an_address_of_a_neighbouring_network_is_refused,
+    ),
     ("a_wide_route_is_no_obstacle", a_wide_route_is_no_obstacle),
     ("a_name_in_use_is_refused", a_name_in_use_is_refused),
     ("an_address_needs_a_veth_pair", an_address_needs_a_veth_pair),
@@ -162,11 +166,11 @@ fn reaches_the_host(more: CloneFlags) {
     let connection = net::connect(child.pid(), "web", &args).expect("connect");
     assert_eq!(links(), ["lo", "to-web"]);
     let listener = TcpListener::bind("0.0.0.0:7").expect("listen");
-    let mut child = child;
-    child.release().expect("release");
+    // The connection waits to be accepted, also when its other end is gone.
+    finish(child);
     let mut text = String::new();
     listener.accept().expect("accept").0.read_to_string(&mut text).expect("read");
-    assert_eq!((text.as_str(), child.wait().expect("wait")), ("hello", 0));
+    assert_eq!(text, "hello");
     drop(connection);
     assert_eq!(links(), ["lo"]);
 }
@@ -228,8 +232,24 @@ fn an_address_in_use_is_refused() {
         let error = refused(&args);
         assert!(error.contains("in use") && error.contains("--ip"), "{used:?}: {error}");
     }
-    give_host([10, 200, 3, 4], 16);
+    // A loopback interface answers for all of its network.
+    give_host([10, 200, 3, 4], 8);
     assert!(refused(&args(Mode::Veth)).contains("in use"));
+}
+
+/// The host need not have the address itself: a network next to it may.
+fn an_address_of_a_neighbouring_network_is_refused() {
+    let args = args(Mode::Veth);
+    let lan = spawn(&args, |_| Ok(()));
+    let _lan = net::connect(lan.pid(), "lan", &args).expect("connect");
+    let mut netlink = Netlink::open().expect("netlink");
+    let index = netlink.link(&host_link("lan")).expect("link").header.index;
+    netlink.add_address(index, Ipv4Addr::new(10, 77, 0, 1), 24).expect("address");
+
+    let args = Args { network: Mode::Veth, ip: Some(Ipv4Addr::new(10, 77, 0, 9)) };
+    let child = spawn(&args, |_| Ok(()));
+    let error = net::connect(child.pid(), "web", &args).err().expect("must be refused");
+    assert!(error.to_string().contains("in use"), "{error:#}");
 }
 
 /// A container's pair is cut out of a /8 that the host routes elsewhere, as VPNs do.
