@@ -60,7 +60,8 @@ impl Veth {
 
 impl Drop for Veth {
     /// The kernel deletes the pair with the container's namespace, but in its own time, after we
-    /// have ended: who lists the host's links right then would still find it. So do it now.
+    /// have ended: who lists the host's links right then would still find it. So do it now. Either
+    /// way it takes some 20 ms, in which the kernel makes sure that no packet is still under way.
     fn drop(&mut self) {
         let _ = self.netlink.delete_link(self.index);
     }
