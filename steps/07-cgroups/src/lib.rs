@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use mount::{Flags, Mount};
 use nix::sched::{CloneFlags, unshare};
 
 pub use base::{Base, Hierarchy};
@@ -80,7 +81,8 @@ impl From<&Args> for Limits {
             pids: args.pids_limit,
             io: args.io_max.clone(),
             hugetlb: args.hugetlb.clone(),
-            devices: Device::defaults(),
+            // In a user namespace no device node can be made, so there is no rule to enforce.
+            devices: Vec::new(),
         }
     }
 }
@@ -122,6 +124,17 @@ impl Cgroup {
     /// The v2 directory, for `clone3(2)` with CLONE_INTO_CGROUP: the child is born in the cgroup.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.v2.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Adds a view of the container's own part of the v2 hierarchy, read-only: whoever could
+    /// write there could lift the limits.
+    pub fn show(&self, mut mounts: Vec<Mount>) -> Vec<Mount> {
+        if self.v2.is_some() {
+            let quiet = Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV;
+            let flags = quiet | Flags::MOUNT_ATTR_NOEXEC | Flags::MOUNT_ATTR_RDONLY;
+            mounts.push(Mount::filesystem("cgroup2", "/sys/fs/cgroup").flags(flags));
+        }
+        mounts
     }
 
     /// In the child, first of all: joins the v1 cgroups, then makes a cgroup namespace, in which

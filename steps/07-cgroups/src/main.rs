@@ -35,6 +35,7 @@ fn run(cli: Cli) -> Result<u8> {
     let mut files = user::Files::default();
     files.add(&cli.chroot.root, &maps)?;
     let cgroup = cgroups::Cgroup::create(&cli.uts.name, &cgroups::Limits::from(&cli.cgroups))?;
+    let mounts = cgroup.show(mounts);
     let mut clone = pid::Clone3::default();
     clone.namespace(uts::NAMESPACE);
     clone.namespace(pid::NAMESPACE);

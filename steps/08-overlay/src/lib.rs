@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::unistd;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
+use user::{Files, Maps};
 
 pub use diff::{Change, Kind};
 
@@ -50,12 +51,14 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Looks at the directories; makes those that `--upper` needs, for the container's root.
-    pub fn prepare(root: &Path, args: &Args, maps: &user::Maps) -> Result<Layers> {
+    /// Looks at the directories and has the owners of their `files` mapped; makes those that
+    /// `--upper` needs, for the container's root.
+    pub fn prepare(root: &Path, args: &Args, maps: &Maps, files: &mut Files) -> Result<Layers> {
         let mut lower: Vec<PathBuf> = args.layers.iter().rev().cloned().collect();
         lower.push(root.into());
         for layer in &lower {
             fs::read_dir(layer).with_context(|| format!("cannot use layer {}", layer.display()))?;
+            files.add(layer, maps)?;
         }
         if let Some(upper) = &args.upper {
             prepare_upper(upper, maps)?;
@@ -155,7 +158,7 @@ fn directory(scratch: &OwnedFd, name: &str) -> Result<OwnedFd> {
 
 /// The upper and the work directory are side by side: both must be on one filesystem. They
 /// belong to whoever is root inside.
-fn prepare_upper(kept: &Path, maps: &user::Maps) -> Result<()> {
+fn prepare_upper(kept: &Path, maps: &Maps) -> Result<()> {
     for path in [kept.join("upper"), kept.join("work")] {
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let (uid, gid) = (maps.uids[0].outside, maps.gids[0].outside);

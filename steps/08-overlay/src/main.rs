@@ -35,12 +35,10 @@ fn run(cli: Cli) -> Result<u8> {
     let mounts = user::mountable(mounts, cli.net.namespace());
     let maps = user::Maps::plan(&cli.user);
     let mut files = user::Files::default();
-    files.add(&cli.chroot.root, &maps)?;
-    for layer in &cli.overlay.layers {
-        files.add(layer, &maps)?;
-    }
-    let layers = overlay::Layers::prepare(&cli.chroot.root, &cli.overlay, &maps)?;
+    let root = &cli.chroot.root;
+    let layers = overlay::Layers::prepare(root, &cli.overlay, &maps, &mut files)?;
     let cgroup = cgroups::Cgroup::create(&cli.uts.name, &cgroups::Limits::from(&cli.cgroups))?;
+    let mounts = cgroup.show(mounts);
     let mut clone = pid::Clone3::default();
     clone.namespace(uts::NAMESPACE);
     clone.namespace(pid::NAMESPACE);
@@ -56,7 +54,7 @@ fn run(cli: Cli) -> Result<u8> {
         let address = net::bring_up(&cli.net)?;
         mount::make_private()?;
         files.attach()?;
-        let root = layers.mount(&cli.chroot.root)?;
+        let root = layers.mount(root)?;
         root.fill(&mounts)?;
         root.place(net::files(&cli.net, &cli.uts.hostname, address))?;
         root.pivot(cli.mount.read_only)?;
