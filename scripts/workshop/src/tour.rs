@@ -36,12 +36,9 @@ pub struct Args {
 }
 
 pub fn tour(args: &Args) -> Result<i32> {
-    let steps = match args.steps.as_slice() {
-        [] => Step::all().collect(),
-        given => given.to_vec(),
-    };
+    let steps = steps(args);
     let page = Page::new(Paint(paint::wanted(&stdout())));
-    page.opening(&steps);
+    page.opening();
     build(&steps)?;
     let plan = plan(&steps, args.choice)?;
     page.plan(&plan);
@@ -59,6 +56,15 @@ pub fn tour(args: &Args) -> Result<i32> {
     }
     page.closing(&steps, &count);
     Ok(i32::from(!count.as_promised(steps.len())))
+}
+
+/// The steps to show, in order, each once.
+fn steps(args: &Args) -> Vec<Step> {
+    let given: BTreeSet<Step> = args.steps.iter().copied().collect();
+    match given.is_empty() {
+        true => Step::all().collect(),
+        false => given.into_iter().collect(),
+    }
 }
 
 fn show(page: &Page, pace: &Pace, step: Step, scene: &Scene) {
@@ -133,6 +139,20 @@ pub struct Plan {
     pub places: BTreeMap<Step, Place>,
     /// Why the lab: the first reason that there was.
     pub reason: Option<String>,
+}
+
+impl Plan {
+    /// Steps that follow each other in one place.
+    pub fn groups(&self) -> Vec<(Place, Vec<Step>)> {
+        let mut groups: Vec<(Place, Vec<Step>)> = Vec::new();
+        for (step, place) in &self.places {
+            match groups.last_mut() {
+                Some((last, steps)) if last == place => steps.push(*step),
+                _ => groups.push((*place, vec![*step])),
+            }
+        }
+        groups
+    }
 }
 
 fn plan(steps: &[Step], choice: Choice) -> Result<Plan> {

@@ -119,8 +119,14 @@ pub fn ipc(process: &Process, host: &Process) -> Verdict {
     namespace("ipc", process, host)
 }
 
+/// Kernels before 5.6, and User-Mode Linux, have one set of clocks for all.
 pub fn clocks(process: &Process, host: &Process) -> Verdict {
-    namespace("time", process, host)
+    match &host.namespaces["time"] {
+        Answer::Unreadable { unreadable } if unreadable.ends_with("(ENOENT)") => {
+            (Host, "this kernel has no time namespaces".to_string())
+        }
+        _ => namespace("time", process, host),
+    }
 }
 
 /// The bounding set: what not even an execve of a setuid program can give back.

@@ -9,7 +9,18 @@ use evidence::{
 use super::{Count, Plan, stage::Scene};
 use crate::{place::Place, scene::Attack, steps::Step};
 
-const WIDTH: usize = 78;
+const WIDTH: usize = 88;
+
+const OPENING: &str = "
+  A container is a process for which the kernel answers some questions differently. Each
+  step changes one answer. For each you will see an attack that works without it, the wall
+  that it builds, and the attack failing.
+";
+
+const TOUCHES: &str =
+    "  Nothing is staged: it happens now, on this machine. It writes to target/ and .workshop/ of
+  this checkout, to /tmp while an attack runs, and to nothing else.
+";
 
 /// A place to print on, in colour or not.
 pub struct Page(Paint);
@@ -20,43 +31,25 @@ impl Page {
     }
 
     /// What will happen, and what it touches.
-    pub fn opening(&self, steps: &[Step]) {
+    pub fn opening(&self) {
         let Page(paint) = self;
-        println!("\n  {}\n", paint.bold("Nine steps to a container: the tour"));
-        println!(
-            "  A container is a process for which the kernel answers some questions differently."
-        );
-        println!("  Each step changes one answer. You will see, for {}:", steps_text(steps));
-        println!(
-            "  an attack that works without it, the wall that it builds, the attack failing.\n"
-        );
-        println!(
-            "  {}",
-            paint.dim(
-                "Nothing is staged: it happens now, on this machine. It writes to target/ and"
-            )
-        );
-        println!(
-            "  {}",
-            paint.dim(".workshop/ of this checkout, and to nothing else that stays.\n")
-        );
+        println!("\n  {}", paint.bold("Nine steps to a container: the tour"));
+        println!("{OPENING}");
+        println!("{}", paint.dim(TOUCHES));
     }
 
     /// Which steps run where, and why.
     pub fn plan(&self, plan: &Plan) {
-        for (place, what) in [
-            (Place::Here, "run here"),
-            (Place::Sudo, "run here as root, by sudo"),
-            (Place::Lab, "run in the lab: a machine of their own, which cannot harm this one"),
-        ] {
-            let steps = plan.places.iter().filter(|(_, where_)| **where_ == place);
-            let steps: Vec<Step> = steps.map(|(step, _)| *step).collect();
-            if !steps.is_empty() {
-                println!("  {} {what}", capital(&steps_text(&steps)));
-            }
+        for (place, steps) in plan.groups() {
+            let where_ = match place {
+                Place::Here => "here",
+                Place::Sudo => "here, as root by sudo",
+                Place::Lab => "in the lab, a machine of their own that cannot harm this one",
+            };
+            println!("  {}: {where_}.", capital(&steps_text(&steps)));
         }
         if let Some(reason) = &plan.reason {
-            println!("  {}", self.0.dim(&format!("({reason})")));
+            println!("  {}", self.0.dim(&format!("Why the lab: {reason}.")));
         }
     }
 

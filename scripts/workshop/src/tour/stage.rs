@@ -34,29 +34,16 @@ impl Scene {
     }
 }
 
-/// Steps that follow each other in one place.
-struct Troupe {
-    place: Place,
-    steps: Vec<Step>,
-}
-
-/// The troupes to come, and the one that plays.
+/// The places to come, each with its steps, and the process that plays.
 pub struct Stage {
-    waiting: VecDeque<Troupe>,
+    waiting: VecDeque<(Place, Vec<Step>)>,
     playing: Option<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Stage {
-    /// Lets the first troupe begin.
+    /// Lets the first place begin.
     pub fn start(plan: &Plan) -> Result<Stage> {
-        let mut waiting: VecDeque<Troupe> = VecDeque::new();
-        for (step, place) in &plan.places {
-            match waiting.back_mut() {
-                Some(last) if last.place == *place => last.steps.push(*step),
-                _ => waiting.push_back(Troupe { place: *place, steps: vec![*step] }),
-            }
-        }
-        let mut stage = Stage { waiting, playing: None };
+        let mut stage = Stage { waiting: plan.groups().into(), playing: None };
         stage.change()?;
         Ok(stage)
     }
@@ -77,7 +64,7 @@ impl Stage {
         Ok(scene)
     }
 
-    /// The next line of the troupe that plays, or of the next one.
+    /// The next line of the process that plays, or of the next one.
     fn line(&mut self) -> Result<Option<String>> {
         while let Some((_, output)) = &mut self.playing {
             let mut line = String::new();
@@ -89,12 +76,12 @@ impl Stage {
         Ok(None)
     }
 
-    /// Sees one troupe off and brings the next one on.
+    /// Sees one process off and brings the next one on.
     fn change(&mut self) -> Result<()> {
         if let Some((mut child, _)) = self.playing.take() {
             child.wait().context("cannot wait for the scene")?;
         }
-        let Some(Troupe { place, steps }) = self.waiting.pop_front() else {
+        let Some((place, steps)) = self.waiting.pop_front() else {
             return Ok(());
         };
         let us = env::current_exe().context("cannot find this program")?;
