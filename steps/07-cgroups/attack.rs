@@ -72,22 +72,33 @@ fn fork_bomb(_told: &[String]) -> Result<String> {
 
 /// Measures what it gets: seconds of processor time a second. Without a limit that is the number of
 /// processors, or a fair share where others compute as well; with this one it is 0.05.
+///
+/// The least of four rounds counts: in a virtual machine, time that its host took is charged to us.
 fn hog_cpu(_told: &[String]) -> Result<String> {
-    let begin = Instant::now();
-    let spin = || while begin.elapsed() < Duration::from_secs(2) {};
-    let helper = attack::start(spin).context("cannot start a process")?;
-    spin();
-    attack::end(helper);
-    let used = processor_time(UsageWho::RUSAGE_SELF)? + processor_time(UsageWho::RUSAGE_CHILDREN)?;
-    let share = used / begin.elapsed().as_secs_f64();
+    let rounds: Vec<f64> = (0..4).map(|_| compute()).collect::<Result<_>>()?;
+    let share = rounds.into_iter().fold(f64::MAX, f64::min);
     match share > 0.1 {
         true => Ok(format!("used {share:.2} processors")),
         false => bail!("got {share:.2} processors"),
     }
 }
 
-/// Seconds that have been computed, getrusage(2).
-fn processor_time(who: UsageWho) -> Result<f64> {
-    let usage = getrusage(who).context("cannot ask for processor time")?;
-    Ok((usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0)
+/// One round with a helper, each on a processor if it gets one.
+fn compute() -> Result<f64> {
+    let (begin, before) = (Instant::now(), processor_time()?);
+    let spin = || while begin.elapsed() < Duration::from_millis(700) {};
+    let helper = attack::start(spin).context("cannot start a process")?;
+    spin();
+    attack::end(helper);
+    Ok((processor_time()? - before) / begin.elapsed().as_secs_f64())
+}
+
+/// Seconds that we and our ended children have computed, getrusage(2).
+fn processor_time() -> Result<f64> {
+    let mut sum = 0.0;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who).context("cannot ask for processor time")?;
+        sum += (usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0;
+    }
+    Ok(sum)
 }

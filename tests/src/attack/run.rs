@@ -133,15 +133,19 @@ impl Runner {
     }
 }
 
-/// The smallest root directory: the attack itself, and what steps mount things on.
+/// The smallest root directory: the attack itself, and all that steps mount things on, so that
+/// nothing has to be made by a container that may not (where the kernel cannot map owners).
 fn make_root(dir: &Path) -> Result<()> {
     umask(Mode::from_bits_truncate(0o022));
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
-    for name in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp"] {
-        fs::create_dir_all(dir.join("root").join(name))
-            .with_context(|| format!("cannot make {name}"))?;
+    let root = dir.join("root");
+    for name in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp", "volume"] {
+        fs::create_dir_all(root.join(name)).with_context(|| format!("cannot make {name}"))?;
     }
-    fs::copy("/proc/self/exe", dir.join("root/attack"))
+    for name in ["etc/hostname", "etc/hosts", "etc/resolv.conf"] {
+        fs::write(root.join(name), "").with_context(|| format!("cannot make {name}"))?;
+    }
+    fs::copy("/proc/self/exe", root.join("attack"))
         .context("cannot copy the attack into the root")?;
     Ok(())
 }
