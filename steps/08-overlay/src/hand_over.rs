@@ -5,6 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
@@ -40,23 +41,25 @@ impl HandOver {
         Ok(())
     }
 
-    /// The parent takes `upper`. An ordinary user joins the user namespace to be able to read
-    /// what its other ids own.
-    pub fn receive(&self) -> Result<OwnedFd> {
+    /// The parent takes `upper`; `None` if the container ended before it had one, and has said why.
+    /// An ordinary user joins the user namespace to be able to read what its other ids own.
+    pub fn receive(&self) -> Result<Option<OwnedFd>> {
         let mut byte = [0];
         let mut data = [IoSliceMut::new(&mut byte)];
         let mut space = nix::cmsg_space!([i32; 2]);
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message =
-            recvmsg::<UnixAddr>(self.parent.as_raw_fd(), &mut data, Some(&mut space), flags)
-                .context("the container ended before it had an upper directory")?;
+        let parent = self.parent.as_raw_fd();
+        let message = match recvmsg::<UnixAddr>(parent, &mut data, Some(&mut space), flags) {
+            Err(Errno::EAGAIN) => return Ok(None),
+            received => received.context("cannot receive the upper directory")?,
+        };
         for control in message.cmsgs().context("cannot take the upper directory")? {
             if let ControlMessageOwned::ScmRights(files) = control {
                 // SAFETY: the kernel has just made these descriptors for us; nobody else owns them.
                 let mut files = files.iter().map(|&file| unsafe { OwnedFd::from_raw_fd(file) });
                 if let (Some(upper), Some(namespace)) = (files.next(), files.next()) {
                     join(namespace)?;
-                    return Ok(upper);
+                    return Ok(Some(upper));
                 }
             }
         }

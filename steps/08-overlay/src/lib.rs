@@ -96,7 +96,7 @@ impl Layers {
     /// What the command did, in the order of the paths; nothing unless `--diff` asks for it.
     fn changes(&self) -> Result<Vec<Change>> {
         let Some(diff) = &self.diff else { return Ok(Vec::new()) };
-        let upper = diff.receive()?;
+        let Some(upper) = diff.receive()? else { return Ok(Vec::new()) };
         diff::changes(upper, self.open_lower()?).context("cannot read the upper directory")
     }
 
