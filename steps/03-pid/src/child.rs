@@ -33,18 +33,25 @@ impl Child {
 
     /// Forwards signals until the child has ended; gives its exit code, or 128+n for signal n.
     pub fn wait(&mut self) -> Result<u8> {
-        let code = self.signals.supervise(self.pid, Children::Only)?;
-        self.ended = true;
-        Ok(code)
+        let code = self.signals.supervise(self.pid, Children::Only);
+        // If we cannot look after it, it ends here, before what it stands on is taken away.
+        self.ended = code.is_ok();
+        self.end();
+        code
+    }
+
+    /// Process 1 takes its whole pid namespace with it, pid_namespaces(7).
+    fn end(&mut self) {
+        if !self.ended {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            let _ = waitpid(self.pid, None);
+            self.ended = true;
+        }
     }
 }
 
 impl Drop for Child {
-    /// Process 1 takes its whole pid namespace with it, pid_namespaces(7).
     fn drop(&mut self) {
-        if !self.ended {
-            let _ = kill(self.pid, Signal::SIGKILL);
-            let _ = waitpid(self.pid, None);
-        }
+        self.end();
     }
 }
