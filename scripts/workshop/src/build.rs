@@ -17,6 +17,9 @@ use crate::{checkout, steps::Step};
 struct Message {
     target: Option<Target>,
     executable: Option<PathBuf>,
+    /// It was built before, and nothing had to be done.
+    #[serde(default)]
+    fresh: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +52,7 @@ pub fn attack_program(step: Step) -> Result<PathBuf> {
     Ok(checkout::programs()?.join("examples").join(format!("attack-{}", step.name())))
 }
 
-/// Runs `cargo build`, names each crate to `progress` when it is done, and returns the last program.
+/// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
 fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.current_dir(checkout::checkout()?);
@@ -65,8 +68,9 @@ fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<Pa
     for line in BufReader::new(child.stdout.take().context("cargo has no stdout")?).lines() {
         let message: Message = serde_json::from_str(&line?).context("cannot understand cargo")?;
         program = message.executable.or(program);
-        if let Some(target) = message.target {
-            progress(&target.name);
+        match message.target {
+            Some(target) if !message.fresh => progress(&target.name),
+            _ => {}
         }
     }
     if !child.wait()?.success() {

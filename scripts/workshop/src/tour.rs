@@ -8,7 +8,7 @@ mod stage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, stderr, stdout},
 };
 
 use anyhow::Result;
@@ -114,13 +114,10 @@ fn build(steps: &[Step]) -> Result<()> {
     let mut progress = |name: &str| {
         crates += 1;
         if moving {
-            eprint!("\r\x1b[K  building: {crates} {name}");
-            let _ = stderr().flush();
+            eprint!("\r\x1b[K  building: {crates} crates done, {name} the last");
         }
     };
-    if !moving {
-        eprintln!("  building");
-    }
+    eprint!("  building: it takes a minute the first time{}", if moving { "" } else { "\n" });
     let before = steps.iter().filter_map(|step| step.before());
     let all: BTreeSet<Step> = before.chain(steps.iter().copied()).collect();
     build::steps(&Vec::from_iter(all), &mut progress)?;

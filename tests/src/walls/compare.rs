@@ -38,7 +38,7 @@ pub fn mounts(process: &Process, host: &Process) -> Verdict {
 pub fn network(process: &Process, host: &Process) -> Verdict {
     let (whose, evidence) = namespace("net", process, host);
     let names = match process.interfaces.get() {
-        Some(names) if whose == Own => format!(": {}", names.join(" ")),
+        Some(names) if whose == Own => format!(", {}", names.join(" ")),
         _ => String::new(),
     };
     (whose, evidence + &names)
@@ -48,7 +48,7 @@ pub fn network(process: &Process, host: &Process) -> Verdict {
 pub fn users(process: &Process, host: &Process) -> Verdict {
     let (whose, evidence) = namespace("user", process, host);
     match process.uid_map.get() {
-        Some(map) if whose == Own => (Own, format!("{evidence}: {}", map_text(map))),
+        Some(map) if whose == Own => (Own, format!("{evidence}, {}", map_text(map))),
         _ => (whose, evidence),
     }
 }

@@ -7,8 +7,8 @@ use std::{f64::consts::TAU, fmt::Write};
 use super::{Wall, Whose, Xray};
 
 const WIDTH: f64 = 920.0;
-const HEIGHT: f64 = 700.0;
-const CENTRE: (f64, f64) = (WIDTH / 2.0, 330.0);
+const HEIGHT: f64 = 640.0;
+const CENTRE: (f64, f64) = (WIDTH / 2.0, 302.0);
 /// From the centre to a corner.
 const RADIUS: f64 = 205.0;
 /// From the centre to where a label begins.
@@ -130,13 +130,13 @@ fn label(wall: &Wall, i: usize, walls: usize) -> String {
     svg
 }
 
-/// Breaks evidence into lines: before `≠`, and where a line would get too long.
+/// Breaks evidence into lines: before `≠`, after a comma, and where a line would get too long.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut().expect("there is always one line");
         let full = last.chars().count() + word.chars().count() >= LINE;
-        match !last.is_empty() && (word == "≠" || full) {
+        match !last.is_empty() && (word == "≠" || full || last.ends_with(',')) {
             true => lines.push(word.to_string()),
             false if last.is_empty() => last.push_str(word),
             false => *last += &format!(" {word}"),
@@ -167,16 +167,22 @@ fn shorten(command: &str) -> String {
 }
 
 fn legend() -> String {
-    let y = HEIGHT - 30.0;
+    let y = HEIGHT - 34.0;
     let text = y + 5.0;
-    format!(
-        "<line class=\"own\" x1=\"40\" y1=\"{y}\" x2=\"74\" y2=\"{y}\"/>\
-         <text class=\"small\" x=\"90\" y=\"{text}\">the kernel answers the container alone</text>\n\
-         <line class=\"host\" x1=\"404\" y1=\"{y}\" x2=\"440\" y2=\"{y}\"/>\
-         <text class=\"small\" x=\"454\" y=\"{text}\">the same answer as the host's</text>\n\
-         <text class=\"small\" text-anchor=\"end\" x=\"{}\" y=\"{text}\">number: the step that builds it</text>\n",
-        WIDTH - 40.0
-    )
+    let entry = |class: &str, x: f64, what: &str| {
+        let (start, end, words) = (x, x + 34.0, x + 50.0);
+        format!(
+            "<line class=\"{class}\" x1=\"{start}\" y1=\"{y}\" x2=\"{end}\" y2=\"{y}\"/>\
+             <text class=\"small\" x=\"{words}\" y=\"{text}\">{what}</text>\n"
+        )
+    };
+    entry("own", 46.0, "an answer of its own")
+        + &entry("host", 290.0, "the same answer as the host's")
+        + &format!(
+            "<text class=\"small\" text-anchor=\"end\" x=\"{}\" y=\"{text}\">\
+             the number: which step builds it; II: part two</text>\n",
+            WIDTH - 40.0
+        )
 }
 
 fn escape(text: &str) -> String {
@@ -191,7 +197,8 @@ mod tests {
     fn evidence_breaks_where_two_answers_meet() {
         let lines = wrap("uts:[4026532450] ≠ uts:[4026531838]");
         assert_eq!(lines, ["uts:[4026532450]", "≠ uts:[4026531838]"]);
-        assert_eq!(wrap("one word"), ["one word"]);
+        assert_eq!(wrap("one line"), ["one line"]);
+        assert_eq!(wrap("two, lines"), ["two,", "lines"]);
     }
 
     #[test]

@@ -94,11 +94,11 @@ impl Page {
             "untried" => (paint.yellow("–"), paint.yellow("not tried here")),
             other => (paint.yellow("?"), paint.yellow(other)),
         };
-        let name = paint.bold(&attack.attack);
-        match attack.side.as_str() {
-            "before" => println!("  {mark} {name} {}", attack.claim),
-            _ => println!("  {mark} {name}"),
-        }
+        let claim = match attack.side.as_str() {
+            "before" => format!(": {}", attack.claim),
+            _ => String::new(),
+        };
+        println!("  {mark} {}{claim}", paint.bold(&attack.attack));
         println!("    {word}: {}", paint.dim(&attack.proof));
     }
 
