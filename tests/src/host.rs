@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, process};
 
@@ -105,7 +106,7 @@ fn network() -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The cgroups of the workshop in all hierarchies, but for those of somebody else who is at it.
+/// Our containers' cgroups, in all hierarchies.
 fn cgroups() -> Result<Vec<String>> {
     let text = fs::read_to_string("/proc/self/mountinfo").context("cannot read mountinfo")?;
     let mut found = Vec::new();
@@ -123,27 +124,28 @@ fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             continue;
         }
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("workshop-") && !is_a_strangers(&name) {
+        if name.starts_with("workshop-") && is_ours(&name) {
             found.push(entry.path());
         }
         below(&entry.path(), depth - 1, found);
     }
 }
 
-/// A container that has no name is called after its parent's process id, and ours have names with
-/// our own: a cgroup with the id of a living process that is not of our family is not ours.
-fn is_a_strangers(name: &str) -> bool {
-    let digits: String = name
-        .chars()
-        .skip_while(|it| !it.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    let family = || descendants().unwrap_or_default();
-    digits.parse().is_ok_and(|pid: i32| {
-        pid != process::id() as i32
-            && Process::read(pid).is_some()
-            && !family().iter().any(|process| process.pid == pid)
-    })
+/// Process ids of programs that we have started: a container without a name is called after its
+/// parent's.
+static STARTED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// From now on, what is named after this process is ours.
+pub fn started(pid: i32) {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+}
+
+/// Others may be at it on this machine. Our names hold our process id, or that of a program of ours.
+fn is_ours(name: &str) -> bool {
+    let digits = |it: &char| it.is_ascii_digit();
+    let number: String = name.chars().skip_while(|it| !digits(it)).take_while(digits).collect();
+    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    number.parse().is_ok_and(|pid| pid == process::id() as i32 || started.contains(&pid))
 }
 
 fn files(dir: &Path) -> Vec<String> {

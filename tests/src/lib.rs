@@ -18,6 +18,7 @@ pub mod process;
 pub mod run;
 pub mod stage;
 pub mod status;
+pub mod tracer;
 pub mod walls;
 
 pub use answer::Answer;

@@ -13,6 +13,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::geteuid;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::host;
 use crate::stage::{self, STEPS, Stage};
 
 /// Whoever takes longer hangs.
@@ -75,6 +76,7 @@ impl Running {
             .stderr(stderr.try_clone()?)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
+        host::started(child.id() as i32);
         Ok(Running { child, stdout, stderr })
     }
 
