@@ -1,0 +1,107 @@
+//! The shape of the steps: each `main.rs` is the one before and a few lines more, so that the
+//! difference between two of them is the lesson; and everything is short enough to be read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use evidence::stage::{self, STEPS, Stage, Test, checkout};
+
+const TESTS: &[Test] = &[
+    ("each main gains lines and loses none", mains_grow),
+    ("mains, files and functions are short", short),
+];
+
+/// The lines of the step before that a step replaces: where one mechanism gives way to another. The
+/// first line, the title, is another in each.
+const REPLACED: [(&str, &[&str]); 3] = [
+    ("pid", &["uts::unshare()?;"]),
+    ("mount", &["chroot::enter(&cli.chroot.root)?;"]),
+    (
+        "overlay",
+        &[
+            "files.add(&cli.chroot.root, &maps)?;",
+            "let root = mount::Root::bind(&cli.chroot.root)?;",
+        ],
+    ),
+];
+
+const LONGEST_MAIN: usize = 70;
+const LONGEST_FILE: usize = 260;
+const LONGEST_FUNCTION: usize = 40;
+
+fn main() -> ExitCode {
+    stage::main(TESTS)
+}
+
+/// `steps/0N-NAME`
+fn directory(step: &str) -> Result<PathBuf> {
+    let number = STEPS.iter().position(|it| *it == step).context("not a step")? + 1;
+    Ok(checkout()?.join(format!("steps/0{number}-{step}")))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn mains_grow(_: &Stage) -> Result<()> {
+    for pair in STEPS.windows(2) {
+        let [before, after] = [pair[0], pair[1]];
+        let before = read(&directory(before)?.join("src/main.rs"))?;
+        let main = read(&directory(after)?.join("src/main.rs"))?;
+        let replaced = REPLACED.iter().find(|(step, _)| *step == after).map_or(&[][..], |it| it.1);
+        let mut lines = main.lines().map(str::trim);
+        for line in before.lines().skip(1).map(str::trim) {
+            let kept = lines.clone().any(|it| it == line);
+            if replaced.contains(&line) {
+                ensure!(!kept, "{after} does not replace {line:?}, it is listed for nothing");
+                continue;
+            }
+            ensure!(lines.any(|it| it == line), "{after} lost, or moved, the line {line:?}");
+        }
+    }
+    Ok(())
+}
+
+fn short(_: &Stage) -> Result<()> {
+    for step in STEPS {
+        let sources = directory(step)?.join("src");
+        let main = read(&sources.join("main.rs"))?;
+        let code = main.lines().filter(|line| is_code(line)).count();
+        ensure!(code <= LONGEST_MAIN, "main.rs of {step} has {code} lines of code");
+        for entry in fs::read_dir(&sources)?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|it| it == "rs") {
+                let text = read(&path)?;
+                let lines = text.lines().count();
+                ensure!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
+                functions(&text).with_context(|| path.display().to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_code(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with("//")
+}
+
+/// A function ends with the first brace that stands as far to the left as its `fn`: rustfmt sees to it.
+fn functions(text: &str) -> Result<()> {
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().take_while(|it| *it != "fn").collect();
+        let modifiers = ["pub", "pub(crate)", "pub(super)", "unsafe", "const", "extern", "\"C\""];
+        let is_function = line.contains("fn ") && words.iter().all(|it| modifiers.contains(it));
+        if !is_function || line.ends_with('}') {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let end = format!("{}}}", " ".repeat(indent));
+        let length = lines[at..].iter().position(|it| *it == end).unwrap_or(0) + 1;
+        ensure!(length <= LONGEST_FUNCTION, "{length} lines: {}", line.trim());
+    }
+    Ok(())
+}
