@@ -11,8 +11,7 @@ use anyhow::{Context, Result, bail};
 /// The checkout that this program was built in: two directories above its manifest.
 pub fn checkout() -> Result<PathBuf> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let checkout = ours.canonicalize().context("the checkout is gone; build the workshop again")?;
-    Ok(checkout)
+    ours.canonicalize().context("the checkout is not where the workshop was built")
 }
 
 /// Everything that is made at run time is in here.
@@ -20,9 +19,14 @@ pub fn work() -> Result<PathBuf> {
     Ok(checkout()?.join(".workshop"))
 }
 
+/// The file that this process was started from.
+pub fn this_program() -> Result<PathBuf> {
+    env::current_exe().context("cannot find this program")
+}
+
 /// Where cargo puts programs: beside this one.
 pub fn programs() -> Result<PathBuf> {
-    let us = env::current_exe().context("cannot find this program")?;
+    let us = this_program()?;
     let directory = us.parent().context("this program is in no directory")?;
     Ok(directory.to_owned())
 }

@@ -16,6 +16,7 @@ const COMMANDS: [(&str, &str); 6] = [
 ];
 
 pub fn show() -> Result<i32> {
+    crate::end_with_reader();
     let paint = Paint(paint::wanted(&stdout()));
     println!("\n{}\n", paint.bold("Nine steps to a container"));
     for step in Step::all() {

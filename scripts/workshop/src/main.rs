@@ -61,9 +61,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // As in any tool of a pipeline: `cargo workshop xray 4 | head -3` just ends.
-    // SAFETY: no handler of ours is replaced.
-    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     let code = dispatch(Cli::parse()).unwrap_or_else(|error| {
         eprintln!("error: {}", describe(&error));
         125
@@ -84,6 +81,12 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }
+}
+
+/// From now on we end, without a word, when nobody reads our output any more: `… xray 4 | head -3`.
+fn end_with_reader() {
+    // SAFETY: no handler of ours is replaced.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
 /// One line: the acts from the outermost to the kernel's reason, with its name.

@@ -86,15 +86,14 @@ pub fn explain(reason: Option<String>) {
 impl Place {
     /// A command that runs `program` there.
     pub fn command(self, program: &Path) -> Result<Command> {
-        match self {
-            Place::Here => Ok(Command::new(program)),
-            Place::Sudo => Ok(with(Command::new("sudo"), ["--".as_ref(), program.as_os_str()])),
-            Place::Lab => {
-                let us = env::current_exe().context("cannot find this program")?;
-                let arguments = ["lab".as_ref(), "--".as_ref(), program.as_os_str()];
-                Ok(with(Command::new(us), arguments))
-            }
-        }
+        let (carrier, arguments) = match self {
+            Place::Here => return Ok(Command::new(program)),
+            Place::Sudo => ("sudo".into(), vec!["--"]),
+            Place::Lab => (checkout::this_program()?, vec!["lab", "--"]),
+        };
+        let mut command = Command::new(carrier);
+        command.args(arguments).arg(program);
+        Ok(command)
     }
 
     /// Becomes `program` there. The terminal, signals and the exit code are the program's own.
@@ -109,7 +108,7 @@ impl Place {
 
     /// Starts ourselves again there, with these arguments and `--here`.
     pub fn become_us(self, arguments: &[&str]) -> Result<i32> {
-        let us = env::current_exe().context("cannot find this program")?;
+        let us = checkout::this_program()?;
         let arguments = arguments.iter().chain(&["--here"]).map(OsString::from);
         self.become_program(&us, &arguments.collect::<Vec<_>>())
     }
@@ -127,14 +126,6 @@ impl Place {
         let reason = reason.trim_start_matches("error: ").to_string();
         Ok((output.status.code() == Some(125)).then_some(reason))
     }
-}
-
-fn with<'a>(
-    mut command: Command,
-    arguments: impl IntoIterator<Item = &'a std::ffi::OsStr>,
-) -> Command {
-    command.args(arguments);
-    command
 }
 
 /// Runs a command, or a shell, in the lab.

@@ -28,7 +28,8 @@ pub fn run(args: &Args) -> Result<i32> {
     build::steps(&[args.step], &mut |_| {})?;
     let rootfs = checkout::make_rootfs()?;
     let arguments = match args.arguments.as_slice() {
-        [] => vec![rootfs.into(), "/bin/sh".into()],
+        // A login shell reads /etc/profile, which sets the prompt.
+        [] => vec![rootfs.into(), "/bin/sh".into(), "-l".into()],
         given => given.to_vec(),
     };
     let program = checkout::programs()?.join(args.step.name());

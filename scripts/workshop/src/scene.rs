@@ -42,6 +42,7 @@ pub struct Attack {
 }
 
 pub fn scene(args: &Args) -> Result<i32> {
+    crate::end_with_reader();
     for step in &args.steps {
         if let Err(error) = attack(*step) {
             tell(&Event::Failed(crate::describe(&error)))?;

@@ -80,6 +80,7 @@ fn build_and_show(step: Step, args: &Args) -> Result<i32> {
 }
 
 fn show(picture: &Xray, args: &Args) -> Result<i32> {
+    crate::end_with_reader();
     match args {
         Args { json: true, .. } => println!("{}", serde_json::to_string_pretty(picture)?),
         Args { svg: true, .. } => print!("{}", picture.svg()),

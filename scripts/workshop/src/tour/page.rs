@@ -171,7 +171,7 @@ fn steps_text(steps: &[Step]) -> String {
     match numbers.as_slice() {
         [] => "no step".to_string(),
         [one] => format!("step {one}"),
-        [first, .., last] if in_a_row => format!("steps {first} to {last}"),
+        [first, _, .., last] if in_a_row => format!("steps {first} to {last}"),
         [most @ .., last] => format!("steps {} and {last}", text(most)),
     }
 }
@@ -191,6 +191,7 @@ mod tests {
             steps_text(&names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>())
         };
         assert_eq!(text(&["4"]), "step 4");
+        assert_eq!(text(&["7", "8"]), "steps 7 and 8");
         assert_eq!(text(&["1", "2", "3"]), "steps 1 to 3");
         assert_eq!(text(&["1", "4", "7"]), "steps 1, 4 and 7");
         assert_eq!(capital("steps"), "Steps");

@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    env,
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Stdio},
 };
@@ -13,6 +12,7 @@ use evidence::{Xray, walls::Whose};
 
 use super::Plan;
 use crate::{
+    checkout,
     place::Place,
     scene::{Attack, Event},
     steps::Step,
@@ -84,8 +84,7 @@ impl Stage {
         let Some((place, steps)) = self.waiting.pop_front() else {
             return Ok(());
         };
-        let us = env::current_exe().context("cannot find this program")?;
-        let mut command = place.command(&us)?;
+        let mut command = place.command(&checkout::this_program()?)?;
         command.arg("scene").args(steps.iter().map(|step| step.name()));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().context("the scene has no output")?;
