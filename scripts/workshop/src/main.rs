@@ -61,11 +61,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let code = dispatch(Cli::parse()).unwrap_or_else(|error| {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return misused(&usage),
+    };
+    let code = dispatch(cli).unwrap_or_else(|error| {
         eprintln!("error: {}", describe(&error));
         125
     });
     ExitCode::from(code as u8)
+}
+
+/// Help is an answer; a wrong command line is a failure of ours, not of what we were to run.
+fn misused(usage: &clap::Error) -> ExitCode {
+    let _ = usage.print();
+    ExitCode::from(if usage.use_stderr() { 125 } else { 0 })
 }
 
 /// Does what is asked and returns the exit code.
