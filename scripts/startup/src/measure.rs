@@ -90,7 +90,7 @@ fn start(subject: &Subject, hidden: &File, before: &[&Path]) -> Result<Child> {
     });
     let mut words = before.iter().map(|path| path.as_os_str().to_owned()).chain(words);
     let mut command = Command::new(words.next().context("an empty command")?);
-    command.args(words).stdin(Stdio::null());
+    command.args(words).stdin(Stdio::null()).env_clear().envs(environment());
     let namespace = hidden.try_clone().context("cannot copy a descriptor")?;
     let hide = subject.without_unified;
     let join = move || match hide {
@@ -100,6 +100,11 @@ fn start(subject: &Subject, hidden: &File, before: &[&Path]) -> Result<Child> {
     // SAFETY: between fork and exec there is one system call, no allocation and no lock.
     unsafe { command.pre_exec(join) };
     command.spawn().with_context(|| format!("cannot start {}", subject.name))
+}
+
+/// What a shell has; above all no RUST_BACKTRACE, with which every error costs a stack walk.
+fn environment() -> impl Iterator<Item = (&'static str, String)> {
+    ["PATH", "HOME", "TERM"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)))
 }
 
 fn unique() -> String {
@@ -141,7 +146,7 @@ fn read_peak(subject: &Subject, hidden: &File) -> Result<u64> {
     let words = subject.words.iter().map(|word| word.to_string_lossy().replace("{}", &name));
     let mut words = words.collect::<Vec<_>>().into_iter();
     let mut command = Command::new(words.next().context("an empty command")?);
-    command.args(words).stdin(Stdio::null()).stdout(writer);
+    command.args(words).stdin(Stdio::null()).stdout(writer).env_clear().envs(environment());
     let (namespace, hide) = (hidden.try_clone()?, subject.without_unified);
     // SAFETY: between fork and exec there is one system call, no allocation and no lock.
     unsafe {

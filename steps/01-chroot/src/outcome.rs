@@ -27,7 +27,8 @@ pub fn main<Cli: Parser>(run: impl FnOnce(Cli) -> Result<u8>) -> ExitCode {
 /// Says what went wrong, in one line and perhaps a hint, and gives the exit code for it.
 pub fn report(error: &Error) -> u8 {
     let causes: Vec<String> = error.chain().map(cause).filter(|text| !text.is_empty()).collect();
-    eprintln!("error: {}", causes.join(": "));
+    // A path or a name may hold a line feed; the error stays one line.
+    eprintln!("error: {}", causes.join(": ").replace('\n', "\\n"));
     if let Some(Hint(hint)) = error.downcast_ref() {
         eprintln!("hint: {hint}");
     }
@@ -47,12 +48,19 @@ fn usage(error: &clap::Error) -> u8 {
     NO_CONTAINER
 }
 
-/// One link of the chain; an errno as `Invalid argument (EINVAL)`.
+/// One link of the chain.
 fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
     match errno(cause) {
-        Some(errno) => format!("{} ({errno:?})", errno.desc()),
+        Some(errno) => describe(errno),
         None => cause.to_string(),
     }
+}
+
+/// In the words of strerror(3), and by its name: `Bad file descriptor (EBADF)`.
+fn describe(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    format!("{words} ({errno:?})")
 }
 
 /// The errno in an error of any of the three libraries that report one.
@@ -103,7 +111,7 @@ impl CommandError {
             Errno::ENOENT | Errno::ENOTDIR => (NOT_FOUND, "cannot find"),
             _ => (CANNOT_EXECUTE, "cannot execute"),
         };
-        let why = format!("{} ({errno:?})", errno.desc());
+        let why = describe(errno);
         CommandError { code, text: format!("{act} {} in the root: {why}", command.display()) }
     }
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use chroot::HintExt;
 use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, mkdirat, openat};
 use rustix::io::{Errno, write};
 
@@ -13,6 +14,9 @@ use crate::{Root, tree};
 
 /// nosuid, nodev, noexec, ro …: the MOUNT_ATTR_ flags of mount_setattr(2).
 pub use rustix::mount::MountAttrFlags as Flags;
+
+const UNWRITABLE: &str = "what is mounted on is missing in the root directory, and the container's \
+    root may not write there: make it beforehand";
 
 /// Where the files of a mount come from.
 pub enum Source {
@@ -64,7 +68,8 @@ impl Mount {
 
     /// Makes the mount and attaches it in the root. Exercise 4.3
     pub(crate) fn attach(&self, root: &Root) -> Result<()> {
-        let Some(target) = self.open_target(root).with_context(|| self.act())? else {
+        let target = self.open_target(root).with_context(|| self.act());
+        let Some(target) = target.hint(nix::errno::Errno::EACCES, UNWRITABLE)? else {
             return Ok(());
         };
         let tree = self.make(root, &target).with_context(|| self.act())?;

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chroot::HintExt;
 use mount::{Flags, Root, tree};
-use nix::errno::Errno;
 use nix::unistd;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
 use user::{Files, Maps};
 
@@ -110,34 +110,32 @@ impl Layers {
 /// The layers are named by our descriptors: their paths may be long, hold the `:` and `,` that
 /// separate options, and are nothing that the container should read in its mountinfo.
 fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<OwnedFd> {
+    let separate: Vec<String> = lower.iter().map(|layer| name(layer.as_fd())).collect();
+    let separate: Vec<(&str, &str)> =
+        separate.iter().map(|name| ("lowerdir+", &name[..])).collect();
+    match create(&separate, upper, work) {
+        Err(error) if error.root_cause().downcast_ref() == Some(&Errno::INVAL) => {}
+        created => return created,
+    }
+    // Before Linux 6.5 all lower layers are one option, of 255 bytes at most. To one that stands
+    // in /proc/self/fd their names are mere numbers.
+    unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
+    let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    create(&[("lowerdir", &numbers.join(":"))], upper, work)
+        .hint(nix::errno::Errno::EINVAL, "Linux before 6.5 takes about 80 layers, newer ones 500")
+}
+
+fn create(lower: &[(&str, &str)], upper: BorrowedFd, work: BorrowedFd) -> Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("cannot open overlay")?;
     set(&context, "source", "overlay")?;
-    set_lower(&context, lower)?;
+    for (key, value) in lower {
+        set(&context, key, value)?;
+    }
     set(&context, "upperdir", &name(upper))?;
     set(&context, "workdir", &name(work))?;
     // The marks of opaque directories as user.* attributes: trusted.* is for the host's root.
     fsconfig_set_flag(&context, "userxattr").context("cannot set userxattr of overlay")?;
     tree::create(context, "overlay", Flags::empty())
-}
-
-/// One option a layer (Linux 6.5). Older kernels want them all in one, of 255 bytes at most;
-/// standing in /proc/self/fd, the names are mere numbers.
-fn set_lower(context: &OwnedFd, lower: &[OwnedFd]) -> Result<()> {
-    for layer in lower {
-        match fsconfig_set_string(context, "lowerdir+", name(layer.as_fd())) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::INVAL) => return set_lower_at_once(context, lower),
-            Err(errno) => return Err(errno).context("cannot add a lower layer"),
-        }
-    }
-    Ok(())
-}
-
-fn set_lower_at_once(context: &OwnedFd, lower: &[OwnedFd]) -> Result<()> {
-    unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
-    let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    set(context, "lowerdir", &numbers.join(":"))
-        .hint(Errno::EINVAL, "Linux before 6.5 takes about 80 layers here, newer ones 500")
 }
 
 fn set(context: &OwnedFd, key: &str, value: &str) -> Result<()> {

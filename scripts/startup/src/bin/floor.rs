@@ -4,7 +4,6 @@
 
 use std::ffi::{CString, c_char, c_int, c_long};
 use std::fs;
-use std::io::Write;
 use std::os::fd::RawFd;
 use std::ptr::null;
 
@@ -44,13 +43,13 @@ fn main() {
     let filter = fs::read(&arguments[1]).expect("the filter");
     let (root, command) = (text(&arguments[2]), text(&arguments[3]));
     let name = format!("floor-{}", std::process::id());
-    let cgroups = make_cgroups(&name);
+    let cgroup = make_cgroup(&name);
     let tree = copy_tree(libc::AT_FDCWD, &root);
     let mut gate = [0; 2];
     call!(libc::SYS_pipe2, gate.as_mut_ptr(), libc::O_CLOEXEC);
-    let child = clone3(cgroups.v2);
+    let child = clone3(cgroup.as_ref().map(|(_, opened)| *opened));
     if child == 0 {
-        contain(gate[0], &cgroups, tree, &root, &filter);
+        contain(gate[0], tree, &root, &filter);
         let empty: [*const c_char; 1] = [null()];
         let argv = [command.as_ptr(), null()];
         call!(libc::SYS_execve, command.as_ptr(), argv.as_ptr(), empty.as_ptr());
@@ -59,7 +58,9 @@ fn main() {
     call!(libc::SYS_write, gate[1], c"!".as_ptr(), 1);
     let mut status = 0;
     call!(libc::SYS_wait4, child, &mut status, 0, 0);
-    cgroups.directories.iter().for_each(|directory| fs::remove_dir(directory).expect("rmdir"));
+    if let Some((directory, _)) = cgroup {
+        fs::remove_dir(directory).expect("rmdir");
+    }
     std::process::exit(libc::WEXITSTATUS(status));
 }
 
@@ -67,43 +68,16 @@ fn text(text: &str) -> CString {
     CString::new(text).expect("no NUL")
 }
 
-/// A directory in each hierarchy that step 9 uses on this host when no limit is asked for.
-struct Cgroups {
-    directories: Vec<String>,
-    v2: Option<RawFd>,
-    tasks: Option<RawFd>,
-}
-
-fn make_cgroups(name: &str) -> Cgroups {
-    let mut made = Cgroups { directories: Vec::new(), v2: None, tasks: None };
-    for base in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/devices", "/sys/fs/cgroup"] {
-        let directory = format!("{base}/{name}");
-        if !fs::exists(format!("{base}/cgroup.procs")).is_ok_and(|found| found)
-            || fs::create_dir(&directory).is_err()
-        {
-            continue;
-        }
-        if base.ends_with("devices") {
-            allow_devices(&directory);
-            made.tasks = Some(open(&format!("{directory}/tasks"), libc::O_WRONLY));
-        } else {
-            made.v2 = Some(open(&directory, libc::O_PATH | libc::O_DIRECTORY));
-        }
-        made.directories.push(directory);
-    }
-    made
-}
-
-fn allow_devices(directory: &str) {
-    fs::write(format!("{directory}/devices.deny"), "a *:* rwm").expect("devices.deny");
-    let allow = fs::OpenOptions::new().write(true).open(format!("{directory}/devices.allow"));
-    let mut allow = allow.expect("devices.allow");
-    for device in ["c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm"] {
-        allow.write_all(device.as_bytes()).expect("devices.allow");
-    }
-    for device in ["c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"] {
-        allow.write_all(device.as_bytes()).expect("devices.allow");
-    }
+/// The cgroup in the v2 hierarchy, where there is one: no limit is asked for.
+fn make_cgroup(name: &str) -> Option<(String, RawFd)> {
+    let bases = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+    let base = bases
+        .into_iter()
+        .find(|base| fs::exists(format!("{base}/cgroup.procs")).is_ok_and(|found| found))?;
+    let directory = format!("{base}/{name}");
+    fs::create_dir(&directory).ok()?;
+    let opened = open(&directory, libc::O_PATH | libc::O_DIRECTORY);
+    Some((directory, opened))
 }
 
 fn open(path: &str, flags: c_int) -> RawFd {
@@ -135,13 +109,10 @@ fn map(child: c_int, tree: RawFd) {
     set_attributes(tree, libc::MOUNT_ATTR_IDMAP, user as u64, 0);
 }
 
-fn contain(gate: RawFd, cgroups: &Cgroups, tree: RawFd, root: &CString, filter: &[u8]) {
+fn contain(gate: RawFd, tree: RawFd, root: &CString, filter: &[u8]) {
     call!(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     let mut byte = 0u8;
     call!(libc::SYS_read, gate, &mut byte, 1);
-    if let Some(tasks) = cgroups.tasks {
-        call!(libc::SYS_write, tasks, c"0".as_ptr(), 1);
-    }
     call!(libc::SYS_unshare, libc::CLONE_NEWCGROUP);
     call!(libc::SYS_setgroups, 0, 0);
     call!(libc::SYS_setresgid, 0, 0, 0);
@@ -199,6 +170,7 @@ fn file_tree(tree: RawFd, path: &CString) {
             copy_tree(libc::AT_FDCWD, &text(&format!("/dev/{node}"))),
         );
     }
+    mount(root, "sys/fs/cgroup", filesystem(c"cgroup2", &[], QUIET | READ_ONLY));
     protect(root, scratch);
     for (target, name) in LINKS {
         call!(
