@@ -2,12 +2,11 @@
 //! configuration later. Every value is checked where it is read, with one line if it is wrong.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use nix::sys::stat::{major, minor};
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, major, minor, stat};
 
 /// The limits of one container. `None` and empty lists leave the kernel's default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -118,6 +117,7 @@ pub fn size(text: &str) -> Result<u64> {
         Err(_) => (positive(number).with_context(wrong)? * (1u64 << shift) as f64) as u64,
     };
     ensure!(bytes > 0, "a size of 0 leaves nothing to run in");
+    ensure!(bytes < u64::MAX, wrong());
     Ok(bytes)
 }
 
@@ -192,9 +192,11 @@ fn numbers(device: &str) -> Result<String> {
     if device.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor)) {
         return Ok(device.to_string());
     }
-    let meta = fs::metadata(device).map_err(|error| anyhow!("cannot look at {device}: {error}"))?;
-    ensure!(meta.file_type().is_block_device(), "{device} is not a block device");
-    Ok(format!("{}:{}", major(meta.rdev()), minor(meta.rdev())))
+    let refused = |it: Errno| anyhow!("cannot look at {device}: {} ({it:?})", it.desc());
+    let node = stat(device).map_err(refused)?;
+    let is_disk = node.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
+    ensure!(is_disk, "{device} is not a block device");
+    Ok(format!("{}:{}", major(node.st_rdev), minor(node.st_rdev)))
 }
 
 impl FromStr for Hugetlb {
@@ -221,7 +223,19 @@ mod tests {
         {
             assert_eq!(size(text).unwrap(), bytes, "{text}");
         }
-        for text in ["", "m", "0", "-1", "64x", "1e400", "inf", "NaN", "99999999999t", "64 m"] {
+        for text in [
+            "",
+            "m",
+            "0",
+            "-1",
+            "64x",
+            "1e400",
+            "inf",
+            "NaN",
+            "99999999999t",
+            "99999999999999999999",
+            "64 m",
+        ] {
             assert!(size(text).is_err(), "{text}");
         }
         assert_eq!(size_or_unlimited("-1").unwrap(), Max::Unlimited);
