@@ -7,6 +7,7 @@ pub mod attack;
 pub mod calls;
 pub mod capability;
 pub mod cgroup;
+pub mod checks;
 pub mod host;
 pub mod idmap;
 pub mod interface;

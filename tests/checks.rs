@@ -1,0 +1,71 @@
+//! Every check of every step, against its step and all later ones, as tests with names like
+//! `04-mount/old-root-is-gone@seccomp`. Then the other way round: against the step before each
+//! must fail, `control/…@pid`, or it could not tell whether the step is right.
+//!
+//! STEPS=DIR names the directory of the steps' programs; otherwise it is the one above ours.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use evidence::checks::{self, Check, Context, LAST, STEPS, Scene};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    match run(&args) {
+        Ok(conclusion) => conclusion.exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Arguments) -> Result<Conclusion> {
+    let scene: &'static Scene = Box::leak(Box::new(scene()?));
+    let (mut trials, mut skipped) = (Vec::new(), Vec::new());
+    for check in checks::all() {
+        for step in (check.step - 1..=LAST)
+            .filter(|step| *step + 1 == check.step || check.applies_to(*step))
+        {
+            let (trial, why) = trial(check, Context { step, scene });
+            skipped.extend(why.map(|why| format!("skipped: {}: {why}", trial.name())));
+            trials.push(trial);
+        }
+    }
+    let conclusion = libtest_mimic::run(args, trials);
+    if !args.list {
+        skipped.iter().for_each(|line| println!("{line}"));
+    }
+    scene.remove()?;
+    Ok(conclusion)
+}
+
+/// The steps' programs, and `act` in the directory above ours.
+fn scene() -> Result<Scene> {
+    let us = std::env::current_exe().context("cannot find this program")?;
+    let above = us.parent().and_then(Path::parent).context("this program is in no directory")?;
+    let steps = std::env::var_os("STEPS").map_or(above.to_path_buf(), PathBuf::from);
+    Scene::set(steps, &above.join("act"))
+}
+
+/// One check against one step, and why it is skipped, if it is.
+fn trial(check: &'static Check, context: Context<'static>) -> (Trial, Option<String>) {
+    let control = context.step < check.step;
+    let name = format!("{}@{}", check.full_name(), STEPS[context.step]);
+    let name = if control { format!("control/{name}") } else { name };
+    let holds = check.before.filter(|_| control).map(|why| format!("it holds there too: {why}"));
+    let why = holds.or_else(|| check.missing(&context));
+    let look = move || match (control, (check.run)(&context)) {
+        (false, Err(error)) => Err(failed(check, &error)),
+        (true, Ok(())) => Err("the check passes without its step: it shows nothing".into()),
+        _ => Ok(()),
+    };
+    (Trial::test(name, look).with_ignored_flag(why.is_some()), why)
+}
+
+/// What was asked, what came, and where to look.
+fn failed(check: &Check, error: &anyhow::Error) -> Failed {
+    format!("{}\n  {error:#}\n  look at {}", check.asks, check.look_at).into()
+}

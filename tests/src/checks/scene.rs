@@ -1,0 +1,142 @@
+//! Where checks play: the programs, a root directory with `act` in it, and, as root, a stand-in for
+//! the host. That one has mounts, links and names of its own, so that the machine's are left alone.
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+use super::STEPS;
+
+/// What all checks share. Dropped, its directory is removed.
+pub struct Scene {
+    /// Where the steps' programs are.
+    pub steps: PathBuf,
+    dir: TempDir,
+    count: AtomicUsize,
+}
+
+impl Scene {
+    /// Builds it; `act` is the program that acts inside. This process must have one thread.
+    pub fn set(steps: PathBuf, act: &Path) -> Result<Scene> {
+        umask(Mode::from_bits_truncate(0o022));
+        if geteuid().is_root() {
+            leave_the_host()?;
+        }
+        let dir = open_to_all(TempDir::with_prefix("checks-").context("cannot make a directory")?)?;
+        let scene = Scene { steps, dir, count: AtomicUsize::new(0) };
+        let copy = scene.dir.path().join("act");
+        fs::copy(act, &copy).with_context(|| format!("cannot copy {}", act.display()))?;
+        symlink("act", scene.dir.path().join("host"))?;
+        build_root(&scene.root(), &copy)?;
+        Ok(scene)
+    }
+
+    /// The program of a step. That of step 0 runs a command without any container.
+    pub fn program(&self, step: usize) -> PathBuf {
+        match step {
+            0 => self.dir.path().join("host"),
+            _ => self.steps.join(STEPS[step]),
+        }
+    }
+
+    /// The root directory that all share; nobody changes it.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// A root directory of one's own.
+    pub fn own_root(&self) -> Result<OwnRoot> {
+        let dir = self.directory()?;
+        let path = dir.path().join("root");
+        build_root(&path, &self.dir.path().join("act"))?;
+        Ok(OwnRoot { dir, path })
+    }
+
+    /// A directory of one's own, which everyone may enter.
+    pub fn directory(&self) -> Result<TempDir> {
+        open_to_all(TempDir::new_in(self.dir.path()).context("cannot make a directory")?)
+    }
+
+    /// Removes what it made, when all checks are done.
+    pub fn remove(&self) -> Result<()> {
+        fs::remove_dir_all(&self.dir).context("cannot remove the scene's directory")
+    }
+
+    /// A number that nobody else gets.
+    pub fn count(&self) -> usize {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A name that no other container has.
+    pub fn name(&self) -> String {
+        format!("k{}-{}", std::process::id(), self.count())
+    }
+}
+
+/// A root directory for one check, next to other things that it may need.
+pub struct OwnRoot {
+    dir: TempDir,
+    pub path: PathBuf,
+}
+
+impl OwnRoot {
+    /// A path beside the root directory: outside, for the container.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes a directory beside the root directory that everyone may write to.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.beside(name);
+        fs::create_dir_all(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o777))?;
+        Ok(path)
+    }
+}
+
+fn open_to_all(dir: TempDir) -> Result<TempDir> {
+    fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
+    Ok(dir)
+}
+
+/// The smallest root directory: `act`, found on the PATH under another name too, and what a
+/// container mounts things on.
+fn build_root(root: &Path, act: &Path) -> Result<()> {
+    for name in
+        ["bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "usr/local/bin"]
+    {
+        fs::create_dir_all(root.join(name)).with_context(|| format!("cannot make {name}"))?;
+    }
+    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
+    fs::hard_link(act, root.join("bin/act")).context("cannot link act into the root directory")?;
+    symlink("/bin/act", root.join("usr/local/bin/performer"))?;
+    for name in ["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/marker"] {
+        fs::write(root.join(name), "of the root directory\n")?;
+    }
+    Ok(())
+}
+
+/// Own mounts, shared among us as systemd has it but not with the machine; own links; own names.
+fn leave_the_host() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS)
+        .context("cannot make namespaces that stand in for the host")?;
+    for how in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
+        mount(None::<&str>, "/", None::<&str>, how | MsFlags::MS_REC, None::<&str>)
+            .context("cannot change the propagation of /")?;
+    }
+    Ok(())
+}
+
+/// A path as text; ours are all plain.
+pub fn text(path: impl AsRef<OsStr>) -> String {
+    path.as_ref().to_string_lossy().into_owned()
+}

@@ -1,0 +1,262 @@
+//! Step 9: the kernel answers only the system calls that a container needs.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Check, Context, Need, expect};
+use crate::Process;
+
+const STEP: Check = Check { step: 9, exercise: "9.1", ..Check::DEFAULT };
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "a-filter-is-installed",
+        asks: "Is Seccomp 2 in /proc/PID/status, with one filter more than ours?",
+        look_at: "seccomp::Filter::install; seccomp(2), proc_pid_status(5)",
+        run: a_filter_is_installed,
+        ..STEP
+    },
+    Check {
+        name: "no-new-privileges",
+        asks: "Is NoNewPrivs 1 in /proc/PID/status, with and without a filter?",
+        look_at: "seccomp::Filter::install; PR_SET_NO_NEW_PRIVS(2const)",
+        run: no_new_privileges,
+        ..STEP
+    },
+    Check {
+        name: "calls-that-are-refused",
+        asks: "Are the calls that a container must not make refused with EPERM?",
+        look_at: "default.json, compile.rs; seccomp(2), syscalls(2)",
+        exercise: "9",
+        run: calls_that_are_refused,
+        ..STEP
+    },
+    Check {
+        name: "calls-that-are-allowed",
+        asks: "Are calls that programs need answered by the kernel, and not by the filter?",
+        look_at: "default.json, compile.rs; seccomp(2)",
+        exercise: "9",
+        before: Some("without a filter every call is answered by the kernel"),
+        run: calls_that_are_allowed,
+        ..STEP
+    },
+    Check {
+        name: "clone3-is-not-there",
+        asks: "Is clone3, whose flags a filter cannot read, answered with ENOSYS, and clone with CLONE_NEWUSER with EPERM?",
+        look_at: "default.json: clone, clone3; clone(2)",
+        exercise: "9",
+        run: clone3_is_not_there,
+        ..STEP
+    },
+    Check {
+        name: "x32-is-not-there",
+        asks: "Is a call by its x32 number refused?",
+        look_at: "compile.rs: the architecture and bit 30; syscall(2), seccomp(2)",
+        exercise: "9",
+        needs: &[Need::X86],
+        before: Some("most kernels are built without x32"),
+        run: x32_is_not_there,
+        ..STEP
+    },
+    Check {
+        name: "terminal-commands",
+        asks: "Is TIOCSTI refused, whatever its upper 32 bits, and are TIOCGWINSZ and FIONREAD allowed?",
+        look_at: "default.json: ioctl, compare.rs; ioctl_tty(2)",
+        exercise: "9",
+        run: terminal_commands,
+        ..STEP
+    },
+    Check {
+        name: "own-profile",
+        asks: "Does a profile in Docker's format refuse what it says, with the error that it says?",
+        look_at: "seccomp::load, profile.rs, rules.rs; seccomp(2)",
+        exercise: "9",
+        run: own_profile,
+        ..STEP
+    },
+    Check {
+        name: "unconfined",
+        asks: "With seccomp=unconfined, is there no filter more than ours?",
+        look_at: "seccomp::load; seccomp(2)",
+        exercise: "9",
+        before: Some("without this step there is no filter either"),
+        run: unconfined,
+        ..STEP
+    },
+    Check {
+        name: "broken-profile-is-an-error",
+        asks: "Is a profile that cannot be read or understood an error, and the command not run?",
+        look_at: "seccomp::load; main.rs: before the clone",
+        exercise: "9",
+        run: broken_profile_is_an_error,
+        ..STEP
+    },
+];
+
+fn filters(process: &Process) -> Result<(u32, u32)> {
+    let status = process.status.get().context("/proc/PID/status cannot be read")?;
+    Ok((status.seccomp.context("no Seccomp line")?, status.seccomp_filters.unwrap_or(0)))
+}
+
+fn a_filter_is_installed(context: &Context) -> Result<()> {
+    let container = context.start(&["probe"])?;
+    let (ours, theirs) = (filters(&Process::own()?)?, filters(&container.process()?)?);
+    expect("mode and number of filters", &theirs, &(2, ours.1 + 1))?;
+    expect("the mode, seen from inside", &container.probe(0)?.seccomp.get().copied(), &Some(2))
+}
+
+fn no_new_privileges(context: &Context) -> Result<()> {
+    for option in ["no-new-privileges", "seccomp=unconfined"] {
+        let process = context.container().option("--security-opt", option).start(&[])?.process()?;
+        let status = process.status.get().context("/proc/PID/status cannot be read")?;
+        expect("NoNewPrivs", &status.no_new_privs, &Some(true))?;
+    }
+    Ok(())
+}
+
+/// The calls that Docker's default profile refuses a process without extra capabilities.
+const REFUSED: [&str; 42] = [
+    "acct",
+    "add_key",
+    "bpf",
+    "clock_settime",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "mbind",
+    "migrate_pages",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pivot_root",
+    "process_madvise",
+    "quotactl",
+    "reboot",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "umount2",
+    "unshare",
+];
+
+fn calls_that_are_refused(context: &Context) -> Result<()> {
+    let calls = context.start(&["probe"])?.probe(0)?.calls;
+    for name in
+        REFUSED.iter().chain(&["syslog", "userfaultfd", "ioctl(TIOCSTI)", "socket(AF_VSOCK)"])
+    {
+        let answer = calls.get(*name).with_context(|| format!("the probe did not try {name}"))?;
+        expect(name, &**answer, "EPERM")?;
+    }
+    Ok(())
+}
+
+fn calls_that_are_allowed(context: &Context) -> Result<()> {
+    let container = context.start(&["probe", "forks 3", "loopback", "pty"])?;
+    let calls = container.probe(0)?.calls;
+    let wanted = [
+        ("personality", "ok"),
+        ("chroot", "EFAULT"),
+        ("seccomp", "EINVAL"),
+        ("ptrace", "ESRCH"),
+        ("process_vm_readv", "EINVAL"),
+        ("name_to_handle_at", "EFAULT"),
+    ];
+    for (name, answer) in wanted {
+        let found = calls.get(name).with_context(|| format!("the probe did not try {name}"))?;
+        ensure!(
+            found == answer || !crate::calls::refused(found),
+            "{name} is answered with {found}"
+        );
+    }
+    for (deed, answer) in [(1, "ok 3"), (2, "ok"), (3, "ok /dev/pts/0")] {
+        expect("what programs do", &*container.answer(deed)?, answer)?;
+    }
+    Ok(())
+}
+
+fn clone3_is_not_there(context: &Context) -> Result<()> {
+    let calls = context.start(&["probe"])?.probe(0)?.calls;
+    expect("clone3", &*calls["clone3"], "ENOSYS")?;
+    expect("clone with CLONE_NEWUSER", &*calls["clone(CLONE_NEWUSER)"], "EPERM")
+}
+
+fn x32_is_not_there(context: &Context) -> Result<()> {
+    let calls = context.start(&["probe"])?.probe(0)?.calls;
+    ensure!(
+        crate::calls::refused(&calls["x32 getpid"]),
+        "getpid is answered with {}",
+        calls["x32 getpid"]
+    );
+    Ok(())
+}
+
+fn terminal_commands(context: &Context) -> Result<()> {
+    let container =
+        context.start(&["ioctl 5412", "ioctl 100005412", "ioctl 5413", "ioctl 541b"])?;
+    expect("TIOCSTI", &*container.answer(0)?, "EPERM")?;
+    expect("TIOCSTI with a bit that the kernel ignores", &*container.answer(1)?, "EPERM")?;
+    expect("TIOCGWINSZ", &*container.answer(2)?, "ok")?;
+    expect("FIONREAD", &*container.answer(3)?, "ok")
+}
+
+fn own_profile(context: &Context) -> Result<()> {
+    let own = context.scene.own_root()?;
+    let file = own.beside("profile.json");
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95},
+        {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "errnoRet": 11,
+         "args": [{"index": 1, "op": "SCMP_CMP_EQ", "value": 10}]}]}"#;
+    fs::write(&file, profile)?;
+    let run = context.container().option("--security-opt", format!("seccomp={}", file.display()));
+    let ended = run.run(&["mkdir /tmp/x", "write /tmp/y z", "kill 1 SIGUSR1", "kill 1 SIGCONT"])?;
+    expect("mkdir", ended.answer(0)?, "EOPNOTSUPP")?;
+    expect("what it does not name", ended.answer(1)?, "ok")?;
+    expect("kill with signal 10", ended.answer(2)?, "EAGAIN")?;
+    expect("kill with another", ended.answer(3)?, "ok")
+}
+
+fn unconfined(context: &Context) -> Result<()> {
+    let container = context.container().option("--security-opt", "seccomp=unconfined").start(&[])?;
+    expect(
+        "mode and number of filters",
+        &filters(&container.process()?)?,
+        &filters(&Process::own()?)?,
+    )
+}
+
+fn broken_profile_is_an_error(context: &Context) -> Result<()> {
+    let own = context.scene.own_root()?;
+    let file = own.beside("broken.json");
+    fs::write(&file, r#"{"defaultAction": "SCMP_ACT_PERHAPS"}"#)?;
+    for file in [file, own.beside("none.json")] {
+        let run =
+            context.container().option("--security-opt", format!("seccomp={}", file.display()));
+        let ended = run.run(&["ls /"])?;
+        ended.expect_code(125)?;
+        let name = file.display().to_string();
+        ensure!(ended.stderr.contains(&name) && ended.lines.is_empty(), "{ended:?}");
+    }
+    Ok(())
+}

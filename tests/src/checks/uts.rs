@@ -1,0 +1,84 @@
+//! Step 2: names of its own.
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::utsname::uname;
+
+use super::run::Running;
+use super::{Check, Context, expect};
+use crate::Process;
+
+const STEP: Check = Check { step: 2, ..Check::DEFAULT };
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "own-uts-namespace",
+        asks: "Is /proc/PID/ns/uts another than the host's?",
+        look_at: "uts::unshare, main.rs; uts_namespaces(7)",
+        exercise: "2",
+        run: |context| own_namespace("uts", &context.start(&[])?),
+        ..STEP
+    },
+    Check {
+        name: "names-inside",
+        asks: "Does uname(2) inside give the names that were asked for, or `container` and `(none)`?",
+        look_at: "uts::set_names; sethostname(2), uname(2)",
+        exercise: "2.1",
+        run: names_inside,
+        ..STEP
+    },
+    Check {
+        name: "host-keeps-its-names",
+        asks: "Has the host its own names while the container has others, even if root inside renames it?",
+        look_at: "uts::unshare; uts_namespaces(7)",
+        exercise: "2",
+        until: 8, // then the call is refused
+        run: host_keeps_its_names,
+        ..STEP
+    },
+    Check {
+        name: "name-of-64-bytes",
+        asks: "Is a host name of 64 bytes taken and one of 65 refused with an error?",
+        look_at: "uts::set_names; sethostname(2)",
+        exercise: "2.1",
+        run: name_of_64_bytes,
+        ..STEP
+    },
+];
+
+/// An error unless the command is in another namespace of this kind than we.
+pub(super) fn own_namespace(kind: &str, container: &Running) -> Result<()> {
+    let (theirs, ours) = (container.process()?, Process::own()?);
+    let theirs = theirs.namespaces[kind].get().context("the namespace cannot be read")?;
+    let ours = ours.namespaces[kind].get().context("our namespace cannot be read")?;
+    ensure!(theirs != ours, "the container shares the host's {theirs}");
+    Ok(())
+}
+
+fn names_inside(context: &Context) -> Result<()> {
+    let names = |probe: crate::Probe| [probe.hostname, probe.domainname];
+    let container = context.start(&["probe"])?;
+    expect("the names", &names(container.probe(0)?), &["container".into(), "(none)".into()])?;
+    let run = context.container().option("--hostname", "box").option("--domainname", "yard");
+    let container = run.start(&["probe"])?;
+    expect("the names", &names(container.probe(0)?), &["box".into(), "yard".into()])
+}
+
+fn host_keeps_its_names(context: &Context) -> Result<()> {
+    let names =
+        || uname().map(|names| [names.nodename().to_owned(), names.domainname().to_owned()]);
+    let before = names()?;
+    let run = context.container().option("--hostname", "box").option("--domainname", "yard");
+    let container = run.start(&["sethostname other", "probe"])?;
+    expect("the host's names", &names()?, &before)?;
+    expect("sethostname inside", &*container.answer(0)?, "ok")?;
+    expect("the name inside", &*container.probe(1)?.hostname, "other")
+}
+
+fn name_of_64_bytes(context: &Context) -> Result<()> {
+    let longest = "n".repeat(64);
+    let container = context.container().option("--hostname", &longest).start(&["probe"])?;
+    expect("the host name", &container.probe(0)?.hostname, &longest)?;
+    let ended = context.container().option("--hostname", longest + "n").run(&[])?;
+    ensure!(ended.stderr.contains("(EINVAL)"), "no error names EINVAL: {ended:?}");
+    ended.expect_code(125)
+}
