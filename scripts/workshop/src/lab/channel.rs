@@ -104,3 +104,36 @@ impl AsFd for Channel {
         self.line.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    fn file(stream: UnixStream) -> File {
+        OwnedFd::from(stream).into()
+    }
+
+    #[test]
+    fn messages_arrive_whole_and_in_order() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut ours, mut theirs) = (Channel::new(file(ours)), Channel::new(file(theirs)));
+        ours.send(Kind::Output, &[0, 255, 3]).unwrap();
+        ours.send(Kind::Exit, &137_i32.to_le_bytes()).unwrap();
+        drop(ours);
+        let mut messages = Vec::new();
+        while let Some(more) = theirs.receive().unwrap() {
+            messages.extend(more.into_iter().map(|m| (m.kind, m.bytes)));
+        }
+        let expected = [(Kind::Output, vec![0, 255, 3]), (Kind::Exit, vec![137, 0, 0, 0])];
+        assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn noise_is_an_error() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"Kernel panic - not syncing").unwrap();
+        assert!(Channel::new(file(theirs)).receive().is_err());
+    }
+}
