@@ -70,7 +70,9 @@ impl Machine {
         drop(self);
         let text = fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        // After a panic come only the kernel's registers and its stack.
+        let end = text.lines().position(|line| line.starts_with("Kernel panic"));
+        let lines: Vec<&str> = text.lines().take(end.map_or(usize::MAX, |n| n + 1)).collect();
         let tail = lines[lines.len().saturating_sub(10)..].join("\n  ");
         anyhow!("{what}; its log is {}, and ends:\n  {tail}", log.display())
     }
