@@ -6,6 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use evidence::attack::{self, Attack, Host, Outcome};
+use nix::errno::Errno;
+
+/// Where owners cannot be mapped (a filesystem without idmapped mounts), the image's belong to
+/// nobody, and overlayfs refuses to copy their files up at all.
+const UNMAPPED: &[Errno] = &[Errno::EOVERFLOW];
 
 fn main() -> ExitCode {
     attack::main(
@@ -17,6 +22,7 @@ fn main() -> ExitCode {
                 lure: image,
                 attempt: poison,
                 judge: Some(image_is_changed),
+                refusals: UNMAPPED,
                 ..Attack::DEFAULT
             },
             Attack {
@@ -25,6 +31,7 @@ fn main() -> ExitCode {
                 lure: image,
                 attempt: delete,
                 judge: Some(image_is_changed),
+                refusals: UNMAPPED,
                 ..Attack::DEFAULT
             },
         ],

@@ -42,8 +42,9 @@ pub fn build(step: Step, progress: &mut dyn FnMut(&str)) -> Result<std::path::Pa
 /// step 6 needs root, for step 5.
 pub fn place(step: Step, choice: Choice) -> Result<(Place, Option<String>)> {
     checkout::make_rootfs()?;
-    match step.before().map(|before| choice.decide(before)) {
-        Some(Ok((Place::Here, None))) | None => choice.decide(step),
+    let limits = step.name() == "cgroups";
+    match step.before().map(|before| choice.decide(before, false)) {
+        Some(Ok((Place::Here, None))) | None => choice.decide(step, limits),
         Some(elsewhere) => elsewhere,
     }
 }

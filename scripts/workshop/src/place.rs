@@ -52,8 +52,8 @@ impl Choice {
     }
 
     /// The place for one step, and why if it is not the obvious one: it is tried, not guessed,
-    /// whether this host gives what the step needs.
-    pub fn decide(self, step: Step) -> Result<(Place, Option<String>)> {
+    /// whether this host gives what the step needs. `limits`: whether cgroups must be to be had.
+    pub fn decide(self, step: Step, limits: bool) -> Result<(Place, Option<String>)> {
         let place = self.place(step.needs_root())?;
         if place == Place::Lab {
             let reason = format!("{step} needs root and there is none");
@@ -62,7 +62,7 @@ impl Choice {
         if self.here || self.host {
             return Ok((place, None));
         }
-        match place.trial(step)? {
+        match place.trial(step, limits)? {
             None => Ok((place, None)),
             reason => Ok((Place::Lab, reason)),
         }
@@ -70,7 +70,7 @@ impl Choice {
 
     /// [`Choice::decide`], and a line that says so when it is the lab.
     pub fn place_of(self, step: Step) -> Result<Place> {
-        let (place, reason) = self.decide(step)?;
+        let (place, reason) = self.decide(step, step.name() == "cgroups")?;
         explain(reason);
         Ok(place)
     }
@@ -114,9 +114,9 @@ impl Place {
     }
 
     /// Runs `true` in a container of the step: no reason, or why the container cannot be made.
-    fn trial(self, step: Step) -> Result<Option<String>> {
+    fn trial(self, step: Step, limits: bool) -> Result<Option<String>> {
         let mut command = self.command(&checkout::programs()?.join(step.name()))?;
-        if step.name() == "cgroups" {
+        if limits {
             command.args(["--pids-limit", "99"]);
         }
         let output = command.arg(checkout::rootfs()?).arg("true").stdin(Stdio::null()).output();
