@@ -19,6 +19,7 @@ pub mod process;
 pub mod run;
 pub mod stage;
 pub mod status;
+pub mod terminal;
 pub mod tracer;
 pub mod walls;
 

@@ -15,10 +15,11 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::unistd::{geteuid, sethostname};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid, sethostname};
 use tempfile::TempDir;
 
-use crate::host::{Snapshot, reap_orphans};
+use crate::host::{Snapshot, descendants, reap_orphans};
 
 /// A test's name and what it does.
 pub type Test = (&'static str, fn(&Stage) -> Result<()>);
@@ -117,6 +118,9 @@ impl Stage {
         let outcome = catch_unwind(AssertUnwindSafe(|| test(self)))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the test panicked")));
         let left = before.settle();
+        if left.is_err() {
+            end_descendants()?;
+        }
         let work = self.scratch.path().join("work");
         let _ = fs::remove_dir_all(&work);
         fs::create_dir_all(&work)?;
@@ -159,6 +163,14 @@ impl Stage {
         ensure!(copied.context("cannot run cp")?.success(), "cannot copy the root directory");
         Ok(copy)
     }
+}
+
+/// What a test that failed has left running must not disturb the next.
+fn end_descendants() -> Result<()> {
+    for process in descendants()? {
+        let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+    }
+    Ok(())
 }
 
 /// Gives us mounts, links, names and temporary directories of our own.
