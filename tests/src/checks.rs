@@ -20,7 +20,7 @@ use std::fmt::Debug;
 use anyhow::{Result, bail};
 
 pub use need::Need;
-pub use run::{Ended, Run, Running};
+pub use run::{Ended, ORDINARY, Run, Running};
 pub use scene::{OwnRoot, Scene};
 
 /// The nine steps in order. Place 0 is `host`: no container at all.

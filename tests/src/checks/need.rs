@@ -97,17 +97,28 @@ fn ordinary(program: &Path) -> Option<String> {
     Some(format!("an ordinary user cannot reach {}", closed.display()))
 }
 
+/// The ids that root's containers get where /etc/subuid grants root none.
+pub const ROOTS_RANGE: (u32, u32) = (524_288, 65_536);
+
 /// The ids that /etc/subuid or /etc/subgid grants to us, where the setuid helpers are there to map them.
 pub fn granted(file: &str) -> Option<(u32, u32)> {
-    let uid = geteuid().as_raw();
-    let name = nix::unistd::User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+    let us = [Some(geteuid().to_string()), own_name()];
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let [who, first, count] = fields[..] else { return None };
-        let ours = who == uid.to_string() || Some(who) == name.as_deref();
+        let ours = us.iter().flatten().any(|name| name == who);
         ours.then(|| Some((first.parse().ok()?, count.trim().parse().ok()?))).flatten()
     })
+}
+
+/// From /etc/passwd itself: getpwuid(3) loads libraries, and in a static program may crash.
+fn own_name() -> Option<String> {
+    let uid = geteuid().to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let fields = |line: &str| line.split(':').map(String::from).collect::<Vec<_>>();
+    let mut users = users.lines().map(fields);
+    users.find(|user| user.get(2) == Some(&uid)).map(|user| user[0].clone())
 }
 
 /// Whether a program is on our PATH.
@@ -131,7 +142,7 @@ pub fn kernel() -> (u32, u32) {
 }
 
 /// Tmpfs since 6.3; the disk file systems long before; hostfs never.
-fn maps_owners() -> bool {
+pub fn maps_owners() -> bool {
     let own = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let dir = fs::canonicalize(std::env::temp_dir()).unwrap_or_default();
     let mounts = mountinfo::parse(&own);
@@ -139,7 +150,6 @@ fn maps_owners() -> bool {
     match mount.max_by_key(|mount| mount.point.len()).map(|mount| mount.fstype.as_str()) {
         Some("ext4" | "xfs" | "btrfs" | "f2fs") => kernel() >= (5, 15),
         Some("tmpfs") => kernel() >= (6, 3),
-        Some("overlay") => false,
         _ => false,
     }
 }

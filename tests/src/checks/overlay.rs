@@ -23,7 +23,6 @@ pub(super) const CHECKS: &[Check] = &[
         name: "root-directory-untouched",
         asks: "Is ROOT as it was, after the command has written, changed and deleted in it?",
         look_at: "overlay::Layers::mount: the upper directory; overlayfs(5)",
-        needs: &[Need::OwnFiles],
         run: root_directory_untouched,
         ..STEP
     },
@@ -31,7 +30,6 @@ pub(super) const CHECKS: &[Check] = &[
         name: "changes-thrown-away",
         asks: "Does the next container see nothing of what this one did?",
         look_at: "overlay::Layers::mount: scratch; overlayfs(5)",
-        needs: &[Need::OwnFiles],
         run: changes_thrown_away,
         ..STEP
     },
@@ -39,7 +37,6 @@ pub(super) const CHECKS: &[Check] = &[
         name: "upper-kept",
         asks: "With --upper, are the changes in DIR/upper, and does the next container go on from there?",
         look_at: "overlay::Layers::mount, prepare_upper; overlayfs(5)",
-        needs: &[Need::OwnFiles],
         run: upper_kept,
         ..STEP
     },
@@ -48,7 +45,6 @@ pub(super) const CHECKS: &[Check] = &[
         asks: "Does --diff list with A, C and D what was added, changed and deleted, also in a directory made anew?",
         look_at: "diff.rs: changes, lower.rs; overlayfs(5): whiteouts and opaque directories",
         exercise: "8",
-        needs: &[Need::OwnFiles],
         run: diff_letters,
         ..STEP
     },
@@ -78,7 +74,6 @@ pub(super) const CHECKS: &[Check] = &[
         name: "any-name",
         asks: "Can directories have names with colon, comma, backslash and space?",
         look_at: "overlay.rs: layers are named by descriptors; overlayfs(5)",
-        needs: &[Need::OwnFiles],
         run: any_name,
         ..STEP
     },
@@ -131,6 +126,7 @@ fn ready_to_change(context: &Context) -> Result<OwnRoot> {
     for name in ["etc/b", "d/x", "d/y"] {
         fs::write(own.path.join(name), name)?;
     }
+    own.give_to_container()?;
     Ok(own)
 }
 

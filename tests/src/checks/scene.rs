@@ -3,7 +3,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::STEPS;
+use super::need::{ROOTS_RANGE, granted, maps_owners};
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -58,7 +60,9 @@ impl Scene {
         let dir = self.directory()?;
         let path = dir.path().join("root");
         build_root(&path, &self.dir.path().join("act"))?;
-        Ok(OwnRoot { dir, path })
+        let own = OwnRoot { dir, path };
+        own.give_to_container()?;
+        Ok(own)
     }
 
     /// A directory of one's own, which everyone may enter.
@@ -94,6 +98,17 @@ impl OwnRoot {
         self.dir.path().join(name)
     }
 
+    /// Where the owners of its files cannot be mapped they become the container's root's, so that
+    /// he can change them. For who adds files to the root directory.
+    pub fn give_to_container(&self) -> Result<()> {
+        if !geteuid().is_root() || maps_owners() {
+            return Ok(());
+        }
+        let (uid, gid) = (granted("/etc/subuid"), granted("/etc/subgid"));
+        let first = |ids: Option<(u32, u32)>| Some(ids.unwrap_or(ROOTS_RANGE).0);
+        walk(&self.path, &mut |path| lchown(path, first(uid), first(gid)))
+    }
+
     /// Makes a directory beside the root directory that everyone may write to.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.beside(name);
@@ -101,6 +116,27 @@ impl OwnRoot {
         fs::set_permissions(&path, Permissions::from_mode(0o777))?;
         Ok(path)
     }
+}
+
+impl Drop for OwnRoot {
+    /// The kernel leaves directories in overlay's work directory that even their owner may not read.
+    fn drop(&mut self) {
+        let _ = walk(self.dir.path(), &mut |path| match path.symlink_metadata()?.is_dir() {
+            true => fs::set_permissions(path, Permissions::from_mode(0o700)),
+            false => Ok(()),
+        });
+    }
+}
+
+/// Does something to a directory and then to all that is in it.
+fn walk(path: &Path, act: &mut impl FnMut(&Path) -> io::Result<()>) -> Result<()> {
+    act(path).with_context(|| format!("cannot change {}", path.display()))?;
+    if path.symlink_metadata()?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            walk(&entry?.path(), act)?;
+        }
+    }
+    Ok(())
 }
 
 fn open_to_all(dir: TempDir) -> Result<TempDir> {

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 
-use super::need::{granted, installed};
+use super::need::{ROOTS_RANGE, granted, installed};
 use super::run::{ORDINARY, gone, wait_for};
 use super::uts::own_namespace;
 use super::{Check, Context, Need, Running, expect};
@@ -198,7 +198,7 @@ fn wanted_map(id: u32, file: &str) -> Vec<Range> {
     let helpers = installed("newuidmap") && installed("newgidmap");
     match granted {
         _ if geteuid().is_root() => {
-            let (outside, count) = granted.unwrap_or((524_288, 65_536));
+            let (outside, count) = granted.unwrap_or(ROOTS_RANGE);
             vec![Range { inside: 0, outside, count }]
         }
         Some((outside, count)) if helpers => vec![one(0, id), Range { inside: 1, outside, count }],
