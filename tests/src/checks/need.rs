@@ -38,6 +38,8 @@ pub enum Need {
     Disk,
     /// A kernel that takes more lower layers than fit into one option.
     ManyLayers,
+    /// Extended attributes of users on a tmpfs.
+    UserAttributes,
     /// The program pasta, and its device.
     Pasta,
     /// The calls and numbers of x86_64.
@@ -77,6 +79,9 @@ impl Need {
                 kernel() >= (6, 5),
                 "Linux before 6.5 takes all layers in one option of 255 bytes",
             ),
+            Need::UserAttributes => {
+                unless(kernel() >= (6, 6), "Linux before 6.6 has no attributes of users on tmpfs")
+            }
             Need::Pasta => pasta(),
             Need::X86 => unless(cfg!(target_arch = "x86_64"), "only x86_64 has it"),
         }
