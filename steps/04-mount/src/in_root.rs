@@ -3,12 +3,13 @@
 //! descriptor for /, so that no symlink and no `..` leads out.
 
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2, readlinkat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, readlinkat};
 use rustix::io::{Errno, Result};
+use rustix::path::Arg;
 
 const MOST_LINKS: usize = 40;
 
@@ -69,6 +70,23 @@ fn link_target(root: BorrowedFd, path: &Path) -> Result<PathBuf> {
     let (parent, name) = split(path)?;
     let target = readlinkat(open(root, parent)?, name, Vec::new())?;
     Ok(parent.join(OsStr::from_bytes(target.as_bytes())))
+}
+
+/// When anything on the host was renamed or mounted meanwhile, the kernel cannot vouch for a
+/// `..` and says EAGAIN: then it is to be asked again.
+fn openat2(
+    root: impl AsFd + Copy,
+    path: impl Arg + Copy,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd> {
+    loop {
+        match rustix::fs::openat2(root, path, flags, mode, resolve) {
+            Err(Errno::AGAIN) => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// No way out of the root, and none through the links in /proc that are no links but doors.

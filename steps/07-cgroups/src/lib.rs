@@ -3,6 +3,7 @@
 //! joins it before it does anything else, and it is removed whatever happens to us.
 
 mod base;
+mod devices;
 mod files;
 mod group;
 mod keeper;
@@ -22,7 +23,8 @@ use mount::{Flags, Mount};
 use nix::sched::{CloneFlags, unshare};
 
 pub use base::{Base, Hierarchy};
-pub use limits::{Device, Hugetlb, Io, Limits, Max, Quota};
+pub use devices::Device;
+pub use limits::{Hugetlb, Io, Limits, Max, Quota};
 pub use table::TABLE;
 
 use files::{open, put, text};

@@ -191,7 +191,8 @@ fn devices(limits: &Limits) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Device, Hugetlb, Io, Quota};
+    use crate::devices::Device;
+    use crate::limits::{Hugetlb, Io, Quota};
 
     fn full() -> Limits {
         Limits {
