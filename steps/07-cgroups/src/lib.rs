@@ -8,11 +8,11 @@ mod files;
 mod group;
 mod keeper;
 mod limits;
+mod oom;
 mod table;
 mod v1;
 mod v2;
 
-use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,12 +25,12 @@ use nix::sched::{CloneFlags, unshare};
 pub use base::{Base, Hierarchy};
 pub use devices::Device;
 pub use limits::{Hugetlb, Io, Limits, Max, Quota};
+pub use oom::Oom;
 pub use table::TABLE;
 
 use files::{open, put, text};
 use group::{Group, plan};
 use keeper::Keeper;
-use table::Write;
 
 /// How much the container may use.
 #[derive(clap::Args, Debug, Default)]
@@ -220,32 +220,6 @@ impl Cgroup {
     pub fn remove(mut self) -> Result<()> {
         self.keeper.take().map_or(Ok(()), Keeper::finish)
     }
-}
-
-/// What the container was killed for.
-#[derive(Debug)]
-pub struct Oom {
-    /// How many processes were killed.
-    pub kills: u64,
-    limit: Option<Write>,
-}
-
-impl fmt::Display for Oom {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("killed: out of memory (")?;
-        match &self.limit {
-            Some(Write { file, value, .. }) => write!(f, "{file} {})", human(value)),
-            None => f.write_str("no limit of its own: a cgroup above it, or the host)"),
-        }
-    }
-}
-
-/// Bytes in the largest unit that divides them: `64 MiB`.
-fn human(bytes: &str) -> String {
-    let Ok(bytes) = bytes.parse::<u64>() else { return bytes.to_string() };
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let whole = units.iter().find(|(shift, _)| bytes > 0 && bytes % (1 << shift) == 0);
-    whole.map_or(format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
 }
 
 /// What clap cannot see: limits that contradict each other.
