@@ -33,6 +33,7 @@ fn run(args: &Arguments) -> Result<Conclusion> {
             trials.push(trial);
         }
     }
+    trials.push(Trial::test("every exercise has checks, and every check its exercise", exercises));
     let conclusion = libtest_mimic::run(args, trials);
     if !args.list {
         skipped.iter().for_each(|line| println!("{line}"));
@@ -75,4 +76,41 @@ fn trial(check: &'static Check, context: Context<'static>) -> (Trial, Option<Str
 /// What was asked, what came, and where to look.
 fn failed(check: &Check, error: &anyhow::Error) -> Failed {
     format!("{}\n  {error:#}\n  look at {}", check.asks, check.look_at).into()
+}
+
+/// The table against the doc lines of the steps, where the sources are; and its names, which must differ.
+fn exercises() -> Result<(), Failed> {
+    let mut names: Vec<String> = checks::all().map(Check::full_name).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
+        return Err(format!("{} is in the table twice", twice[0]).into());
+    }
+    let steps = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("steps");
+    let mut told = Vec::new();
+    sources(&steps, &mut told);
+    let asked: Vec<&str> = checks::all().map(|check| check.exercise).collect();
+    let unchecked = told.iter().find(|exercise| !asked.contains(&exercise.as_str()));
+    let wiring = |exercise: &str| !exercise.contains('.');
+    let unknown = asked.iter().find(|it| !wiring(it) && !told.iter().any(|told| told == *it));
+    match (told.is_empty(), unchecked, unknown) {
+        (false, Some(exercise), _) => {
+            Err(format!("no check belongs to exercise {exercise}").into())
+        }
+        (false, None, Some(exercise)) => Err(format!("there is no exercise {exercise}").into()),
+        _ => Ok(()),
+    }
+}
+
+/// The numbers after `Exercise ` in doc comments below `dir`.
+fn sources(dir: &Path, told: &mut Vec<String>) {
+    for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let docs = text.lines().filter(|line| line.trim().starts_with("///"));
+        let exercise =
+            |line: &str| line.split_once("Exercise ").map(|(_, number)| number.trim().into());
+        told.extend(docs.filter_map(exercise));
+        if path.is_dir() {
+            sources(&path, told);
+        }
+    }
 }

@@ -28,8 +28,6 @@ pub enum Need {
     OwnFiles,
     /// A cgroup controller that we may use.
     Controller(&'static str),
-    /// A controller of cgroup v1.
-    V1(&'static str),
     /// A v2 hierarchy with this controller, or any if it is empty.
     V2(&'static str),
     /// Huge pages of 2 MB.
@@ -65,29 +63,20 @@ impl Need {
             Need::Range => unless(has_range(), "/etc/subuid grants this user no ids"),
             Need::OwnFiles => unless(!geteuid().is_root() || maps_owners(), NO_IDMAP),
             Need::Controller(name) => controller(name),
-            Need::V1(name) => unless(v1(name).is_some(), &format!("no v1 hierarchy has {name}")),
-            Need::V2(name) => unless(
-                v2_offers(name),
-                format!("no v2 hierarchy has {name}").trim_end_matches(" has "),
-            ),
-            Need::HugePages => unless(
-                Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists(),
-                "no huge pages of 2 MB",
-            ),
+            Need::V2(name) => unless(v2_offers(name), &format!("no v2 hierarchy has {name}")),
+            Need::HugePages => unless(Path::new(HUGE_PAGES).exists(), "no huge pages of 2 MB"),
             Need::Disk => unless(disk().is_some(), "there is no disk"),
-            Need::ManyLayers => unless(
-                kernel() >= (6, 5),
-                "Linux before 6.5 takes all layers in one option of 255 bytes",
-            ),
-            Need::UserAttributes => {
-                unless(kernel() >= (6, 6), "Linux before 6.6 has no attributes of users on tmpfs")
-            }
+            Need::ManyLayers => unless(kernel() >= (6, 5), OLD_OVERLAY),
+            Need::UserAttributes => unless(kernel() >= (6, 6), OLD_TMPFS),
             Need::Pasta => pasta(),
             Need::X86 => unless(cfg!(target_arch = "x86_64"), "only x86_64 has it"),
         }
     }
 }
 
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+const OLD_OVERLAY: &str = "Linux before 6.5 takes all layers in one option of 255 bytes";
+const OLD_TMPFS: &str = "Linux before 6.6 has no attributes of users on tmpfs";
 const NO_IDMAP: &str = "this kernel cannot map the owners of files in the temporary directory";
 
 /// The program must be executable for somebody who is not root: his home may be closed to others.
