@@ -59,7 +59,7 @@ impl Signals {
                 return Ok(code);
             }
             if let Some(signal) = signals.read_signal().context("cannot read the signalfd")? {
-                forward(&signal, child)?;
+                forward(&signal, child, children)?;
             }
         }
     }
@@ -67,13 +67,16 @@ impl Signals {
 
 /// A signal from the terminal (SI_KERNEL) went to its whole foreground process group, so the
 /// command has it already. Ctrl-Z is the exception: process 1 ignores SIGTSTP, so it gets the
-/// signal that it cannot ignore, and `reap` stops us in turn.
-fn forward(signal: &siginfo, child: Pid) -> Result<()> {
+/// signal that it cannot ignore, and `reap` stops us in turn. Not so behind an init: that command
+/// stops by itself, and a second stop could come when it has just been continued.
+fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
     let from_terminal = signal.ssi_code == libc::SI_KERNEL;
     let signal = Signal::try_from(signal.ssi_signo as i32).context("an unknown signal came")?;
     let sent = match signal {
         Signal::SIGCHLD => return Ok(()),
-        Signal::SIGTSTP if from_terminal => kill(child, Signal::SIGSTOP),
+        Signal::SIGTSTP if from_terminal && children == Children::Only => {
+            kill(child, Signal::SIGSTOP)
+        }
         _ if from_terminal => return Ok(()),
         _ => kill(child, signal),
     };
