@@ -30,6 +30,8 @@ const REPLACED: [(&str, &[&str]); 3] = [
 const LONGEST_MAIN: usize = 70;
 const LONGEST_FILE: usize = 260;
 const LONGEST_FUNCTION: usize = 40;
+/// The `run` of a main: the whole container, top to bottom, as a table of contents.
+const LONGEST_RUN: usize = 50;
 
 fn main() -> ExitCode {
     stage::main(TESTS)
@@ -74,7 +76,7 @@ fn short(_: &Stage) -> Result<()> {
             let path = entry.path();
             if path.extension().is_some_and(|it| it == "rs") {
                 let text = read(&path)?;
-                let lines = text.lines().count();
+                let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
                 ensure!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
                 functions(&text).with_context(|| path.display().to_string())?;
             }
@@ -101,7 +103,9 @@ fn functions(text: &str) -> Result<()> {
         let indent = line.len() - line.trim_start().len();
         let end = format!("{}}}", " ".repeat(indent));
         let length = lines[at..].iter().position(|it| *it == end).unwrap_or(0) + 1;
-        ensure!(length <= LONGEST_FUNCTION, "{length} lines: {}", line.trim());
+        let is_run = line.starts_with("fn run(cli: Cli)");
+        let longest = if is_run { LONGEST_RUN } else { LONGEST_FUNCTION };
+        ensure!(length <= longest, "{length} lines: {}", line.trim());
     }
     Ok(())
 }

@@ -64,12 +64,16 @@ impl<T: fmt::Display> fmt::Display for Answer<T> {
 /// The kernel's reason as people and programs know it: `Permission denied (EACCES)`.
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(number) => {
-            let errno = Errno::from_raw(number);
-            format!("{} ({errno:?})", errno.desc())
-        }
+        Some(number) => describe(Errno::from_raw(number)),
         None => error.to_string(),
     }
+}
+
+/// In the words of strerror(3), and by its name.
+pub fn describe(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    format!("{words} ({errno:?})")
 }
 
 #[cfg(test)]

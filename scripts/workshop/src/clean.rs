@@ -5,7 +5,11 @@ mod cgroups;
 mod links;
 mod processes;
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use evidence::mountinfo;
@@ -49,8 +53,7 @@ pub fn clean() -> Result<i32> {
     mounts(&work, &mut report)?;
     temporary(&std::env::temp_dir(), &mut report);
     if work.exists() {
-        let result = fs::remove_dir_all(&work);
-        report.note(&work.display().to_string(), result.context("cannot remove it all"));
+        report.note(&work.display().to_string(), remove(&work));
     }
     match report {
         Report { removed: 0, failed: 0 } => println!("  Nothing of the workshop is left here."),
@@ -68,8 +71,27 @@ fn temporary(parent: &Path, report: &mut Report) {
         let lab = name.starts_with("lab-") && path.join("workshop").exists();
         let own = entry.metadata().is_ok_and(|status| status.uid() == geteuid().as_raw());
         if own && (attack || lab) {
-            let result = fs::remove_dir_all(&path).context("cannot remove it all");
-            report.note(&path.display().to_string(), result);
+            report.note(&path.display().to_string(), remove(&path));
+        }
+    }
+}
+
+/// Removes a directory, also one with overlayfs's `work/work` in it, which nobody may enter.
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path)
+        .or_else(|_| {
+            open_up(path);
+            fs::remove_dir_all(path)
+        })
+        .context("cannot remove it all")
+}
+
+/// Gives us every right on all directories from `path` down, as far as they are ours.
+fn open_up(path: &Path) {
+    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
         }
     }
 }

@@ -107,7 +107,7 @@ fn describe(error: &anyhow::Error) -> String {
     };
     let mut acts: Vec<String> = error.chain().map(ToString::to_string).collect();
     if let (Some(last), Some(errno)) = (acts.last_mut(), reason) {
-        *last = format!("{} ({errno:?})", errno.desc());
+        *last = evidence::answer::describe(errno);
     }
     acts.join(": ")
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result, bail};
-use nix::unistd::{Group, geteuid, getgroups};
+use nix::unistd::{geteuid, getgroups};
 
 use crate::{checkout, lab, steps::Step};
 
@@ -144,12 +144,17 @@ fn sudo() -> bool {
     installed("sudo") && (silent() || (stdin().is_terminal() && administrator()))
 }
 
-/// Whether we are in one of the groups that distributions let use sudo.
+/// Whether we are in one of the groups that distributions let use sudo. /etc/group is read here:
+/// the C library would load its name services for it, which a static program cannot.
 fn administrator() -> bool {
-    let named = |name: &str| matches!(name, "sudo" | "wheel" | "admin");
-    let groups = getgroups().unwrap_or_default().into_iter();
-    let mut names = groups.filter_map(|gid| Group::from_gid(gid).ok().flatten());
-    names.any(|group| named(&group.name))
+    let ours: Vec<String> =
+        getgroups().unwrap_or_default().iter().map(|gid| gid.to_string()).collect();
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    groups.lines().any(|line| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default());
+        matches!(name, "sudo" | "wheel" | "admin") && ours.iter().any(|our| our == gid)
+    })
 }
 
 fn installed(program: &str) -> bool {

@@ -57,7 +57,7 @@ fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// In the words of strerror(3), and by its name: `Bad file descriptor (EBADF)`.
-fn describe(errno: Errno) -> String {
+pub fn describe(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
     format!("{words} ({errno:?})")

@@ -163,7 +163,7 @@ fn numbers(device: &str) -> Result<String> {
     if device.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor)) {
         return Ok(device.to_string());
     }
-    let refused = |it: Errno| anyhow!("cannot look at {device}: {} ({it:?})", it.desc());
+    let refused = |it: Errno| anyhow!("cannot look at {device}: {}", chroot::describe(it));
     let node = stat(device).map_err(refused)?;
     let is_disk = node.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
     ensure!(is_disk, "{device} is not a block device");

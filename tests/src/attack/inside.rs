@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::Attack;
+use crate::answer;
 
 /// Why an attack cannot be tried on this kernel, with or without a container.
 #[derive(Debug)]
@@ -89,5 +90,5 @@ pub(super) fn describe(error: &anyhow::Error) -> String {
     };
     let acts = error.chain().take(error.chain().count() - 1);
     let acts: String = acts.map(|act| format!("{act}: ")).collect();
-    format!("{acts}{} ({errno:?})", errno.desc())
+    acts + &answer::describe(errno)
 }
