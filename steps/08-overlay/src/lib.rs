@@ -69,6 +69,8 @@ impl Layers {
 
     /// In the container's mount namespace: all layers as one tree, in the place of `root`.
     ///
+    /// What hides a lower directory carries a `user.*` attribute. A tmpfs has those since Linux
+    /// 6.6: before, to remove such a directory is EIO, unless `--upper` is on a disk.
     /// Exercise 8.1
     pub fn mount(&self, root: &Path) -> Result<Root> {
         let lower = self.open_lower()?;
