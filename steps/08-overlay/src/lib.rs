@@ -121,9 +121,13 @@ fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<Own
     }
     // Before Linux 6.5 all lower layers are one option, of 255 bytes at most. To one that stands
     // in /proc/self/fd their names are mere numbers.
+    let here = tree::open(Path::new("."));
     unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
     let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    create(&[("lowerdir", &numbers.join(":"))], upper, work)
+    let created = create(&[("lowerdir", &numbers.join(":"))], upper, work);
+    // Where we may not go back, no relative path could have led anywhere.
+    let _ = here.map(unistd::fchdir);
+    created
         .hint(nix::errno::Errno::EINVAL, "Linux before 6.5 takes about 80 layers, newer ones 500")
 }
 
