@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -91,15 +92,28 @@ fn start(subject: &Subject, hidden: &File, before: &[&Path]) -> Result<Child> {
     let mut words = before.iter().map(|path| path.as_os_str().to_owned()).chain(words);
     let mut command = Command::new(words.next().context("an empty command")?);
     command.args(words).stdin(Stdio::null()).env_clear().envs(environment());
-    let namespace = hidden.try_clone().context("cannot copy a descriptor")?;
-    let hide = subject.without_unified;
-    let join = move || match hide {
-        true => setns(&namespace, CloneFlags::CLONE_NEWNS).map_err(io::Error::from),
-        false => Ok(()),
-    };
-    // SAFETY: between fork and exec there is one system call, no allocation and no lock.
-    unsafe { command.pre_exec(join) };
+    before_exec(&mut command, subject, hidden)?;
     command.spawn().with_context(|| format!("cannot start {}", subject.name))
+}
+
+/// What the subject finds: a mount namespace without cgroup2, a filter on descriptor 9.
+fn before_exec(command: &mut Command, subject: &Subject, hidden: &File) -> Result<()> {
+    let namespace = hidden.try_clone().context("cannot copy a descriptor")?;
+    let filter = subject.filter.as_ref().map(File::open).transpose().context("no filter")?;
+    let hide = subject.without_unified;
+    let prepare = move || {
+        if hide {
+            setns(&namespace, CloneFlags::CLONE_NEWNS)?;
+        }
+        if let Some(filter) = &filter {
+            // SAFETY: descriptor 9 is nobody's in the child.
+            unsafe { libc::dup2(filter.as_raw_fd(), 9) };
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec there are system calls, no allocation and no lock.
+    unsafe { command.pre_exec(prepare) };
+    Ok(())
 }
 
 /// What a shell has; above all no RUST_BACKTRACE, with which every error costs a stack walk.
@@ -134,7 +148,8 @@ pub fn peaks(subjects: &[Subject], figures: &mut [Figures], peak: &Path) -> Resu
     for (subject, figures) in subjects.iter().zip(figures) {
         let mut words = vec![peak.as_os_str().to_owned()];
         words.extend(subject.words.iter().cloned());
-        let subject = Subject { name: subject.name.clone(), words, ..*subject };
+        let (name, filter) = (subject.name.clone(), subject.filter.clone());
+        let subject = Subject { name, words, filter, ..*subject };
         figures.peak_kib = read_peak(&subject, &hidden)?;
     }
     Ok(())
@@ -147,14 +162,7 @@ fn read_peak(subject: &Subject, hidden: &File) -> Result<u64> {
     let mut words = words.collect::<Vec<_>>().into_iter();
     let mut command = Command::new(words.next().context("an empty command")?);
     command.args(words).stdin(Stdio::null()).stdout(writer).env_clear().envs(environment());
-    let (namespace, hide) = (hidden.try_clone()?, subject.without_unified);
-    // SAFETY: between fork and exec there is one system call, no allocation and no lock.
-    unsafe {
-        command.pre_exec(move || match hide {
-            true => setns(&namespace, CloneFlags::CLONE_NEWNS).map_err(io::Error::from),
-            false => Ok(()),
-        })
-    };
+    before_exec(&mut command, subject, hidden)?;
     let status = command.status().with_context(|| format!("cannot start {}", subject.name))?;
     drop(command);
     ensure!(status.success(), "{} failed", subject.name);

@@ -1,7 +1,7 @@
 //! What is measured: each step with everything on, and its peers with the same isolation.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
@@ -12,6 +12,8 @@ use crate::peers::Peers;
 pub struct Subject {
     pub name: String,
     pub words: Vec<OsString>,
+    /// A filter that it reads from descriptor 9, as bwrap does.
+    pub filter: Option<PathBuf>,
     /// Whether it runs where the v2 hierarchy is hidden: crun 1.8 refuses hybrid hosts.
     pub without_unified: bool,
     /// Whether containers per second are asked of it.
@@ -27,7 +29,8 @@ pub fn all(binaries: &Path, root: &Path, peers: &Peers) -> Result<Vec<Subject>> 
     let mut add = |name: &str, words: Vec<OsString>| {
         let throughput = matches!(name, "seccomp" | "crun" | "runc" | "bwrap" | "floor");
         let without_unified = name == "crun";
-        subjects.push(Subject { name: name.into(), words, without_unified, throughput });
+        let filter = (name == "bwrap").then(|| peers.filter.clone());
+        subjects.push(Subject { name: name.into(), words, filter, without_unified, throughput });
     };
     let is_root = geteuid().is_root();
     add("fork + exec", vec![root.join("bin/true").into()]);

@@ -150,6 +150,14 @@ fn file_tree(tree: RawFd, path: &CString) {
     attach(scratch, libc::AT_FDCWD, path);
     let root = overlay(lower, scratch);
     attach(root, libc::AT_FDCWD, path);
+    fill(root, scratch);
+    call!(libc::SYS_fchdir, root);
+    call!(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr());
+    call!(libc::SYS_umount2, c".".as_ptr(), libc::MNT_DETACH);
+    call!(libc::SYS_chdir, c"/".as_ptr());
+}
+
+fn fill(root: RawFd, scratch: RawFd) {
     mount(root, "proc", filesystem(c"proc", &[], QUIET));
     mount(root, "sys", filesystem(c"sysfs", &[], QUIET | READ_ONLY));
     mount(root, "dev", filesystem(c"tmpfs", &[(c"mode", c"755")], PLAIN));
@@ -181,10 +189,6 @@ fn file_tree(tree: RawFd, path: &CString) {
         );
     }
     place(root, scratch);
-    call!(libc::SYS_fchdir, root);
-    call!(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr());
-    call!(libc::SYS_umount2, c".".as_ptr(), libc::MNT_DETACH);
-    call!(libc::SYS_chdir, c"/".as_ptr());
 }
 
 fn overlay(lower: RawFd, scratch: RawFd) -> RawFd {
