@@ -403,9 +403,7 @@ fn locked(stage: &Stage) -> Result<()> {
     let mut mistakes = Vec::new();
     for step in stage.steps() {
         let outcome = run(stage.step(step)?.arg(&root).arg("true"))?;
-        // The container of the host's root has other ids, to which this directory is closed.
-        let refused = geteuid().is_root() && STEPS[5..].contains(step) && outcome.code() == 125;
-        let judged = if refused { outcome.expect_error(&[125]) } else { outcome.expect(0) };
+        let judged = outcome.expect(0);
         mistakes.extend(judged.err().map(|error| format!("{step}: {error:#}")));
     }
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));

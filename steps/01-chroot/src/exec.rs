@@ -1,7 +1,7 @@
 //! The last act of every step: this process becomes the command, execve(2).
 //! The command gets its arguments, an explicit environment and descriptors 0, 1 and 2.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -25,27 +25,34 @@ pub fn exec(args: &Args) -> Result<u8> {
     default_sigpipe()?;
     let environment = environment(&args.env)?;
     let argv = args.command.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
+    let command = &args.command[0];
     let mut refused = Errno::ENOENT;
-    for path in candidates(&args.command[0], &environment)? {
+    for path in candidates(command, &environment)? {
         let Err(errno) = unistd::execve(&path, &argv, &environment);
         match errno {
-            Errno::ENOENT if unistd::access(path.as_c_str(), unistd::AccessFlags::F_OK).is_ok() => {
-                return Err(CommandError::no_interpreter(&args.command[0]).into());
+            Errno::ENOENT if exists(&path) => {
+                return Err(CommandError::no_interpreter(command).into());
             }
             Errno::ENOENT | Errno::ENOTDIR => {}
             Errno::EACCES => refused = errno,
-            _ => return Err(CommandError::new(&args.command[0], errno).into()),
+            _ => return Err(CommandError::new(command, errno).into()),
         }
     }
-    Err(CommandError::new(&args.command[0], refused).into())
+    Err(CommandError::new(command, refused).into())
 }
 
-/// Closes every descriptor above 2: one open directory of the host is a way out of any root,
-/// `openat(fd, "..")`. See close_range(2).
+fn exists(path: &CStr) -> bool {
+    unistd::access(path, unistd::AccessFlags::F_OK).is_ok()
+}
+
+/// Has execve(2) close every descriptor above 2: one open directory of the host is a way out of
+/// any root, `openat(fd, "..")`. See close_range(2).
 fn close_descriptors() -> Result<()> {
-    // SAFETY: nothing uses a descriptor above 2 from here on, and no memory is touched.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
-    Errno::result(closed).context("cannot close the inherited descriptors")?;
+    let (first, last) = (3, libc::c_uint::MAX);
+    // SAFETY: it marks descriptors and touches no memory.
+    let marked =
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(marked).context("cannot mark the inherited descriptors to be closed")?;
     Ok(())
 }
 
@@ -106,6 +113,9 @@ fn join(mut key: OsString, value: OsString) -> OsString {
 /// The paths to try in turn: the command itself if it names a path, else one for every
 /// directory of the PATH that the command will see, environ(7).
 fn candidates(command: &OsStr, environment: &[CString]) -> Result<Vec<CString>> {
+    if command.is_empty() {
+        return Ok(Vec::new());
+    }
     if command.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(command)?]);
     }

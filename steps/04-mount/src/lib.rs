@@ -43,15 +43,14 @@ impl Root {
     /// wants a mount point, and a bind mount makes any directory one. Exercise 4.2
     pub fn bind(path: &Path) -> Result<Root> {
         let act = || format!("cannot bind {} on itself", path.display());
-        let tree = tree::copy(path).with_context(act)?;
-        let scratch = scratch(path)?;
-        Root::attach(tree, scratch, path).with_context(act)
+        let (tree, place) = (tree::copy(path).with_context(act)?, tree::open(path)?);
+        let scratch = scratch(place.as_fd())?;
+        Root::attach(tree, scratch, place.as_fd()).with_context(act)
     }
 
-    /// The same with any mount that is not attached anywhere yet.
-    pub fn attach(tree: OwnedFd, scratch: OwnedFd, path: &Path) -> Result<Root> {
-        let place = tree::open(path)?;
-        tree::attach(tree.as_fd(), place.as_fd())?;
+    /// The same with any mount that is not attached anywhere yet, in the place of a directory.
+    pub fn attach(tree: OwnedFd, scratch: OwnedFd, place: BorrowedFd) -> Result<Root> {
+        tree::attach(tree.as_fd(), place)?;
         Ok(Root { tree, scratch })
     }
 
@@ -95,12 +94,19 @@ impl Root {
     }
 }
 
-/// A tmpfs under the root directory for what we make ourselves. The root is mounted over it,
-/// so nobody sees it, and it goes when the host's tree is detached.
-pub fn scratch(root: &Path) -> Result<OwnedFd> {
+/// A tmpfs under the root directory (`place`) for what we make ourselves. The root is mounted
+/// over it, so nobody sees it, and it goes when the host's tree is detached.
+pub fn scratch(place: BorrowedFd) -> Result<OwnedFd> {
     let flags = Flags::MOUNT_ATTR_NOSUID | Flags::MOUNT_ATTR_NODEV;
-    let scratch = tree::filesystem("tmpfs", &[("mode".into(), "700".into())], flags)?;
-    tree::attach(scratch.as_fd(), tree::open(root)?.as_fd())
-        .with_context(|| format!("cannot mount a tmpfs under {}", root.display()))?;
+    // For everyone, because step 6 changes who we are in between.
+    let scratch = tree::filesystem("tmpfs", &[("mode".into(), "777".into())], flags)?;
+    tree::attach(scratch.as_fd(), place)
+        .context("cannot mount a tmpfs under the root directory")?;
     Ok(scratch)
+}
+
+/// Copies what is to be bound from the host, so that no path of the host is needed later.
+pub fn copy_sources(mut mounts: Vec<Mount>) -> Result<Vec<Mount>> {
+    mounts.iter_mut().try_for_each(Mount::copy_source)?;
+    Ok(mounts)
 }

@@ -24,6 +24,8 @@ pub enum Source {
     Filesystem { fstype: String, options: Vec<(String, String)> },
     /// A directory or file of the host, with all that is mounted below it.
     Bind(PathBuf),
+    /// The same, copied already: a mount that is attached nowhere yet.
+    Tree(OwnedFd),
     /// A device of the host, which must have this number.
     Device(u32, u32),
     /// A file with these contents.
@@ -66,6 +68,14 @@ impl Mount {
         self
     }
 
+    /// Copies the host's mount, if one is to be bound.
+    pub(crate) fn copy_source(&mut self) -> Result<()> {
+        if let Source::Bind(source) = &self.source {
+            self.source = Source::Tree(tree::copy(source).with_context(|| self.act())?);
+        }
+        Ok(())
+    }
+
     /// Makes the mount and attaches it in the root. Exercise 4.3
     pub(crate) fn attach(&self, root: &Root) -> Result<()> {
         let target = self.open_target(root).with_context(|| self.act());
@@ -91,7 +101,10 @@ impl Mount {
                 Err(Errno::NOENT) => in_root::open_or_create(root, path, Kind::Directory),
                 opened => opened,
             },
-            Source::Bind(source) => in_root::open_or_create(root, path, kind(source)?),
+            Source::Bind(source) => {
+                in_root::open_or_create(root, path, kind(&tree::open(source)?)?)
+            }
+            Source::Tree(tree) => in_root::open_or_create(root, path, kind(tree)?),
             Source::Device(..) | Source::Contents(_) => {
                 in_root::open_or_create(root, path, Kind::File)
             }
@@ -104,6 +117,7 @@ impl Mount {
         match &self.source {
             Source::Filesystem { fstype, options } => tree::filesystem(fstype, options, self.flags),
             Source::Bind(source) => tree::copy(source),
+            Source::Tree(tree) => tree.try_clone().context("cannot copy a descriptor"),
             Source::Device(major, minor) => device(&self.target, *major, *minor),
             Source::Contents(contents) => file(root, &self.target, contents),
             Source::Itself => tree::copy_fd(target.as_fd()),
@@ -122,6 +136,7 @@ impl Mount {
         match &self.source {
             Source::Filesystem { fstype, .. } => format!("cannot mount {fstype} on {target}"),
             Source::Bind(source) => format!("cannot bind {} on {target}", source.display()),
+            Source::Tree(_) => format!("cannot bind a directory or file of the host on {target}"),
             Source::Device(..) => format!("cannot bind the device {target}"),
             Source::Contents(_) => format!("cannot place {target}"),
             Source::Itself => format!("cannot change the flags of {target}"),
@@ -130,9 +145,8 @@ impl Mount {
     }
 }
 
-fn kind(source: &Path) -> Result<Kind> {
-    let found = tree::open(source)?;
-    Ok(if is_directory(&found)? { Kind::Directory } else { Kind::File })
+fn kind(source: &OwnedFd) -> Result<Kind> {
+    Ok(if is_directory(source)? { Kind::Directory } else { Kind::File })
 }
 
 fn is_directory(file: &OwnedFd) -> Result<bool> {

@@ -46,12 +46,13 @@ fn run(cli: Cli) -> Result<u8> {
     let mut child = clone.spawn(|gate| {
         gate.wait()?;
         cgroup.enter()?;
-        user::become_root(&maps)?;
         uts::set_names(&cli.uts)?;
         let address = net::bring_up(&cli.net)?;
         mount::make_private()?;
         files.attach()?;
+        let mounts = mount::copy_sources(mounts)?;
         let root = mount::Root::bind(&cli.chroot.root)?;
+        user::become_root(&maps)?;
         root.fill(&mounts)?;
         root.place(net::files(&cli.net, &cli.uts.hostname, address))?;
         root.pivot(cli.mount.read_only)?;

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chroot::HintExt;
 use mount::{Flags, Root, tree};
 use nix::unistd;
@@ -61,29 +61,22 @@ impl Layers {
             files.add(layer, maps)?;
         }
         if let Some(upper) = &args.upper {
+            check_apart(upper, &lower)?;
             prepare_upper(upper, maps)?;
         }
         let diff = args.diff.then(HandOver::new).transpose()?;
         Ok(Layers { lower, upper: args.upper.clone(), diff })
     }
 
-    /// In the container's mount namespace: all layers as one tree, in the place of `root`.
-    ///
-    /// What hides a lower directory carries a `user.*` attribute. A tmpfs has those since Linux
-    /// 6.6: before, to remove such a directory is EIO, unless `--upper` is on a disk.
-    /// Exercise 8.1
-    pub fn mount(&self, root: &Path) -> Result<Root> {
-        let lower = self.open_lower()?;
-        let scratch = mount::scratch(root)?;
-        let (upper, work) = match &self.upper {
-            Some(kept) => (tree::open(&kept.join("upper"))?, tree::open(&kept.join("work"))?),
-            None => (directory(&scratch, "upper")?, directory(&scratch, "work")?),
-        };
-        if let Some(diff) = &self.diff {
-            diff.send(upper.as_fd())?;
-        }
-        let overlay = overlay(&lower, upper.as_fd(), work.as_fd())?;
-        Root::attach(overlay, scratch, root).context("cannot mount the layers")
+    /// In the container's mount namespace, while we still are who we are on the host and may go
+    /// where that user may: opens all that overlayfs is told about.
+    pub fn open(&self, root: &Path) -> Result<Opened<'_>> {
+        let directory = |kept: &PathBuf, name| tree::open(&kept.join(name));
+        let kept = self.upper.as_ref().map(|kept| {
+            Ok::<_, anyhow::Error>((directory(kept, "upper")?, directory(kept, "work")?))
+        });
+        let (lower, place) = (self.open_lower()?, tree::open(root)?);
+        Ok(Opened { lower, kept: kept.transpose()?, place, diff: self.diff.as_ref() })
     }
 
     /// The parent, when the command has ended: prints what it did, if `--diff` asks for it.
@@ -107,6 +100,37 @@ impl Layers {
     }
 }
 
+/// The directories of one container, by descriptor.
+pub struct Opened<'a> {
+    lower: Vec<OwnedFd>,
+    /// Upper and work directory, if `--upper` names them.
+    kept: Option<(OwnedFd, OwnedFd)>,
+    /// The directory in whose place the layers go.
+    place: OwnedFd,
+    diff: Option<&'a HandOver>,
+}
+
+impl Opened<'_> {
+    /// All layers as one tree, in the place of the root directory.
+    ///
+    /// What hides a lower directory carries a `user.*` attribute. A tmpfs has those since Linux
+    /// 6.6: before, to remove such a directory is EIO, unless `--upper` is on a disk.
+    /// Exercise 8.1
+    pub fn mount(self) -> Result<Root> {
+        let scratch = mount::scratch(self.place.as_fd())?;
+        let (upper, work) = match self.kept {
+            Some(kept) => kept,
+            None => (directory(&scratch, "upper")?, directory(&scratch, "work")?),
+        };
+        if let Some(diff) = self.diff {
+            diff.send(upper.as_fd())?;
+        }
+        let overlay = overlay(&self.lower, upper.as_fd(), work.as_fd())
+            .hint(nix::errno::Errno::ELOOP, "a layer is given twice, or lies within another")?;
+        Root::attach(overlay, scratch, self.place.as_fd()).context("cannot mount the layers")
+    }
+}
+
 /// One overlay filesystem, overlayfs(5).
 ///
 /// The layers are named by our descriptors: their paths may be long, hold the `:` and `,` that
@@ -121,13 +145,9 @@ fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<Own
     }
     // Before Linux 6.5 all lower layers are one option, of 255 bytes at most. To one that stands
     // in /proc/self/fd their names are mere numbers.
-    let here = tree::open(Path::new("."));
     unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
     let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    let created = create(&[("lowerdir", &numbers.join(":"))], upper, work);
-    // Where we may not go back, no relative path could have led anywhere.
-    let _ = here.map(unistd::fchdir);
-    created
+    create(&[("lowerdir", &numbers.join(":"))], upper, work)
         .hint(nix::errno::Errno::EINVAL, "Linux before 6.5 takes about 80 layers, newer ones 500")
 }
 
@@ -158,6 +178,16 @@ fn directory(scratch: &OwnedFd, name: &str) -> Result<OwnedFd> {
         .with_context(|| format!("cannot make the {name} directory"))?;
     openat(scratch, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("cannot open the {name} directory"))
+}
+
+/// An upper directory within a layer would be changed through both.
+fn check_apart(kept: &Path, lower: &[PathBuf]) -> Result<()> {
+    let there = kept.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+    for layer in lower {
+        let within = layer.canonicalize().is_ok_and(|layer| there.starts_with(layer));
+        ensure!(!within, "cannot keep the changes in {}: a layer holds it", kept.display());
+    }
+    Ok(())
 }
 
 /// The upper and the work directory are side by side: both must be on one filesystem. They
