@@ -14,7 +14,7 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 #[group(skip)]
 pub struct Args {
     /// What the host calls this container [default: c and our process id]
-    #[arg(long, default_value_t = default_name(), hide_default_value = true)]
+    #[arg(long, default_value_t = default_name(), hide_default_value = true, value_parser = name)]
     pub name: String,
 
     /// The host name inside
@@ -24,6 +24,17 @@ pub struct Args {
     /// The NIS domain name inside
     #[arg(long, default_value = "(none)")]
     pub domainname: String,
+}
+
+/// It becomes the name of a cgroup's directory and of a network interface.
+fn name(text: &str) -> Result<String, String> {
+    let usable = |it: char| it.is_alphanumeric() || "_.-".contains(it);
+    match text.starts_with(|it: char| it.is_alphanumeric()) && text.chars().all(usable) {
+        true => Ok(text.into()),
+        false => {
+            Err("a name has letters, digits, `_`, `.` and `-`, and begins with the first".into())
+        }
+    }
 }
 
 /// No two processes have the same id at the same time.

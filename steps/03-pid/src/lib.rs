@@ -4,6 +4,7 @@
 
 mod child;
 mod gate;
+mod group;
 mod init;
 mod signals;
 
@@ -61,10 +62,13 @@ impl<'a> Clone3<'a> {
     pub fn spawn(&self, contain: impl FnOnce(&Gate) -> Result<u8>) -> Result<Child> {
         let signals = Signals::hold()?;
         let (gate, release) = gate::pipe()?;
+        let own_group = !group::is_for_us_alone();
         match self.clone3()? {
             None => {
                 drop(release);
-                let outcome = signals.restore().and_then(|()| contain(&gate));
+                let outcome = group::leave(own_group)
+                    .and_then(|()| signals.restore())
+                    .and_then(|()| contain(&gate));
                 let code = outcome.unwrap_or_else(|error| chroot::report(&error));
                 std::process::exit(code.into())
             }

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{self, WaitOptions};
 
 const FORWARDED: [Signal; 9] = [
     Signal::SIGINT,
@@ -80,25 +80,32 @@ fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
         _ if from_terminal => return Ok(()),
         _ => kill(child, signal),
     };
-    sent.with_context(|| format!("cannot forward {signal} to process {child}"))
+    match sent {
+        // It has ended, or become another user's through a setuid program: that is its right.
+        Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
+        sent => sent.with_context(|| format!("cannot forward {signal} to process {child}")),
+    }
 }
 
-/// Collects what has changed: `child`'s exit code once it has ended.
+/// Collects what has changed: `child`'s exit code once it has ended. rustix's waitpid takes any
+/// signal's number; nix's has no name for the real-time ones, and would lose their status.
 fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
-    let (whom, flags) = match children {
-        Children::Only => (child, WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED),
-        Children::Orphans => (Pid::from_raw(-1), WaitPidFlag::WNOHANG),
+    let (whom, options) = match children {
+        Children::Only => (process::Pid::from_raw(child.as_raw()), WaitOptions::UNTRACED),
+        Children::Orphans => (None, WaitOptions::empty()),
     };
     loop {
-        match waitpid(whom, Some(flags)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == child => return Ok(Some(code as u8)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
-                return Ok(Some(128 + signal as u8));
-            }
-            Ok(WaitStatus::Stopped(..)) => stop_as_well(child)?,
-            Ok(WaitStatus::StillAlive) => return Ok(None),
-            Ok(_) | Err(Errno::EINTR) => {}
+        let (pid, status) = match process::waitpid(whom, options | WaitOptions::NOHANG) {
+            Ok(Some(changed)) => changed,
+            Ok(None) => return Ok(None),
+            Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno).context("cannot wait for the child"),
+        };
+        let signal = status.terminating_signal().map(|signal| 128 + signal);
+        match status.exit_status().or(signal) {
+            Some(code) if pid.as_raw_pid() == child.as_raw() => return Ok(Some(code as u8)),
+            None if status.stopped() => stop_as_well(child)?,
+            _ => {}
         }
     }
 }

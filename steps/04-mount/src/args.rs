@@ -47,7 +47,8 @@ pub struct Volume {
 
 impl Volume {
     fn mount(&self) -> Mount {
-        let flags = if self.read_only { Flags::MOUNT_ATTR_RDONLY } else { Flags::empty() };
+        let mut flags = Flags::MOUNT_ATTR_NODEV;
+        flags.set(Flags::MOUNT_ATTR_RDONLY, self.read_only);
         Mount::new(Source::Bind(self.source.clone()), &self.target).flags(flags)
     }
 }

@@ -50,6 +50,8 @@ impl Root {
 
     /// The same with any mount that is not attached anywhere yet, in the place of a directory.
     pub fn attach(tree: OwnedFd, scratch: OwnedFd, place: BorrowedFd) -> Result<Root> {
+        // A device node that somebody put into the root directory is not to be opened.
+        tree::set_flags(tree.as_fd(), Flags::MOUNT_ATTR_NODEV, true)?;
         tree::attach(tree.as_fd(), place)?;
         Ok(Root { tree, scratch })
     }

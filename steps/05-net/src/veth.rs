@@ -1,6 +1,7 @@
 //! A veth pair, veth(4): a cable with an interface at each end. One end stays with the host, named
 //! after the container; the other is `eth0` inside. When one end goes, both are gone.
 
+use std::fs;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ const LONGEST: usize = libc::IFNAMSIZ - 1;
 pub struct Veth {
     netlink: Netlink,
     index: u32,
+    name: String,
 }
 
 impl Veth {
@@ -44,7 +46,7 @@ impl Veth {
             .hint(Errno::EPERM, "it needs root on the host: try --network none")
             .hint(Errno::EEXIST, "another container has this name: choose one with --name")?;
         let index = netlink.link(&name)?.header.index;
-        let mut veth = Veth { netlink, index };
+        let mut veth = Veth { netlink, index, name };
         veth.set_up(address.unwrap_or_else(|| address::container(index)))?;
         Ok(veth)
     }
@@ -53,8 +55,19 @@ impl Veth {
     fn set_up(&mut self, container: Ipv4Addr) -> Result<()> {
         address::check_unused(&mut self.netlink, container)?;
         let gateway = address::neighbour(container);
+        mistrust(&self.name);
         self.netlink.add_address(self.index, gateway, address::PREFIX)?;
         self.netlink.set_up(self.index)
+    }
+}
+
+/// Has the host believe nothing that comes from the container: its router advertisements would
+/// make it the host's gateway (CVE-2020-13401), its redirects would bend the host's routes. A
+/// kernel without the one protocol has no such file, and no such danger.
+fn mistrust(link: &str) {
+    let settings = [("ipv6", "disable_ipv6", "1"), ("ipv4", "accept_redirects", "0")];
+    for (protocol, setting, value) in settings {
+        let _ = fs::write(format!("/proc/sys/net/{protocol}/conf/{link}/{setting}"), value);
     }
 }
 

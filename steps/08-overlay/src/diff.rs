@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl fmt::Display for Change {
-    /// `C /etc`; a name cannot forge a line, control characters are escaped.
+    /// `C /etc`; a name cannot forge a line: what is not to be seen is escaped.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let letter = match self.kind {
             Kind::Added => 'A',
@@ -35,9 +35,9 @@ impl fmt::Display for Change {
         };
         write!(f, "{letter} /")?;
         for character in self.path.to_string_lossy().chars() {
-            match character.is_control() {
-                true => write!(f, "{}", character.escape_default())?,
-                false => write!(f, "{character}")?,
+            match character {
+                '"' | '\'' => write!(f, "{character}")?,
+                _ => write!(f, "{}", character.escape_debug())?,
             }
         }
         Ok(())

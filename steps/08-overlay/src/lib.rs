@@ -9,14 +9,14 @@ mod lower;
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use chroot::HintExt;
 use mount::{Flags, Root, tree};
 use nix::unistd;
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
 use user::{Files, Maps};
@@ -71,7 +71,7 @@ impl Layers {
     /// In the container's mount namespace, while we still are who we are on the host and may go
     /// where that user may: opens all that overlayfs is told about.
     pub fn open(&self, root: &Path) -> Result<Opened<'_>> {
-        let directory = |kept: &PathBuf, name| tree::open(&kept.join(name));
+        let directory = |kept: &PathBuf, name| open_directory(&kept.join(name));
         let kept = self.upper.as_ref().map(|kept| {
             Ok::<_, anyhow::Error>((directory(kept, "upper")?, directory(kept, "work")?))
         });
@@ -193,15 +193,40 @@ fn check_apart(kept: &Path, lower: &[PathBuf]) -> Result<()> {
 /// The upper and the work directory are side by side: both must be on one filesystem. They
 /// belong to whoever is root inside.
 fn prepare_upper(kept: &Path, maps: &Maps) -> Result<()> {
-    for path in [kept.join("upper"), kept.join("work")] {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let (uid, gid) = (maps.uids[0].outside, maps.gids[0].outside);
-        let owner =
-            fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
-        if (owner.uid(), owner.gid()) != (uid, gid) {
-            chown(&path, Some(uid), Some(gid))
-                .with_context(|| format!("cannot give {} to id {uid}", path.display()))?;
+    // For nobody else: the container may leave setuid programs in it.
+    let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(kept);
+    private.with_context(|| format!("cannot make {}", kept.display()))?;
+    for name in ["upper", "work"] {
+        let path = kept.join(name);
+        match mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                return Err(errno).with_context(|| format!("cannot make {}", path.display()));
+            }
         }
+        let directory = open_directory(&path)?;
+        give(&directory, maps).with_context(|| format!("cannot use {}", path.display()))?;
     }
     Ok(())
+}
+
+/// A link in the place of the directory would have us give away, and the container write to,
+/// whatever it points to.
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+        .with_context(|| format!("cannot open the directory {}", path.display()))
+}
+
+/// Makes the container's root the owner, if we are.
+fn give(directory: &OwnedFd, maps: &Maps) -> Result<()> {
+    let (uid, gid) = (maps.uids[0].outside, maps.gids[0].outside);
+    let owner = fstat(directory).context("cannot look at its owner")?;
+    if (owner.st_uid, owner.st_gid) == (uid, gid) {
+        return Ok(());
+    }
+    let ours = owner.st_uid == rustix::process::geteuid().as_raw();
+    ensure!(ours || owner.st_uid == uid, "it belongs to somebody else, uid {}", owner.st_uid);
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    fchown(directory, Some(uid), Some(gid)).context("cannot give it to the container's root")
 }

@@ -21,7 +21,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::time::TimeValLike;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{ForkResult, Pid, execv, fork, getpid, getppid, pause, sethostname};
 
@@ -163,16 +163,31 @@ fn pty() -> Answer {
 /// One ioctl(2) by its number, on a new pseudo-terminal that is ours: TIOCSTI is for that alone.
 fn ioctl(command: &str) -> Answer {
     let command = u64::from_str_radix(command, 16).map_err(std::io::Error::other)?;
+    // Who leads a process group may not make a session, setsid(2): a new process does neither.
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Child => exit(in_new_session(command).err().map_or(0, |errno| errno as i32)),
+        ForkResult::Parent { child } => match waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(String::new()),
+            WaitStatus::Exited(_, errno) => Err(Errno::from_raw(errno).into()),
+            _ => Err(Errno::EINTR.into()),
+        },
+    }
+}
+
+fn in_new_session(command: u64) -> nix::Result<()> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     grantpt(&master)?;
     unlockpt(&master)?;
-    let _ = nix::unistd::setsid();
+    nix::unistd::setsid()?;
     let terminal = open(ptsname_r(&master)?.as_str(), OFlag::O_RDWR, Mode::empty())?;
     let mut room = [0u8; 64];
     // SAFETY: the commands that are tried (TIOCSTI, FIONREAD, TIOCGWINSZ) use 8 bytes at most.
     let result =
         unsafe { libc::syscall(libc::SYS_ioctl, terminal.as_raw_fd(), command, room.as_mut_ptr()) };
-    done(Errno::result(result))
+    // To close it while we live would send us SIGHUP, pty(7).
+    std::mem::forget(master);
+    Errno::result(result).map(drop)
 }
 
 /// Names the next `count` signals of those that a parent forwards.
