@@ -6,19 +6,26 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::gate::Release;
+use crate::guard::Guard;
 use crate::signals::{Children, Signals};
 
 /// A process that waits at the gate or runs. Dropped before it ended, it is killed.
 pub struct Child {
     pid: Pid,
-    release: Release,
+    /// Open as long as we live: its end tells the child and the guard that we are gone.
+    release: Option<Release>,
+    guard: Option<Guard>,
     signals: Signals,
     ended: bool,
 }
 
 impl Child {
     pub(crate) fn new(pid: Pid, release: Release, signals: Signals) -> Child {
-        Child { pid, release, signals, ended: false }
+        Child { pid, release: Some(release), guard: None, signals, ended: false }
+    }
+
+    pub(crate) fn guard(&mut self, guard: Guard) {
+        self.guard = Some(guard);
     }
 
     /// The process id that the host knows it by.
@@ -28,7 +35,7 @@ impl Child {
 
     /// Opens the gate: all that the parent does for the container is done.
     pub fn release(&mut self) -> Result<()> {
-        self.release.open()
+        self.release.as_mut().map_or(Ok(()), Release::open)
     }
 
     /// Forwards signals until the child has ended; gives its exit code, or 128+n for signal n.
@@ -46,6 +53,10 @@ impl Child {
             let _ = kill(self.pid, Signal::SIGKILL);
             let _ = waitpid(self.pid, None);
             self.ended = true;
+        }
+        self.release = None;
+        if let Some(guard) = self.guard.take() {
+            guard.wait();
         }
     }
 }

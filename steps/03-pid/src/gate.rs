@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
@@ -29,6 +29,12 @@ impl Release {
     /// Lets the child through.
     pub fn open(&mut self) -> Result<()> {
         self.0.write_all(b"!").context("cannot release the child")
+    }
+}
+
+impl AsFd for Gate {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

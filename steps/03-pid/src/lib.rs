@@ -5,10 +5,11 @@
 mod child;
 mod gate;
 mod group;
+mod guard;
 mod init;
 mod signals;
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result};
 use chroot::HintExt;
@@ -20,6 +21,7 @@ pub use child::Child;
 pub use gate::Gate;
 pub use init::init;
 
+use guard::Guard;
 use signals::Signals;
 
 /// See pid_namespaces(7).
@@ -72,15 +74,24 @@ impl<'a> Clone3<'a> {
                 let code = outcome.unwrap_or_else(|error| chroot::report(&error));
                 std::process::exit(code.into())
             }
-            Some(pid) => Ok(Child::new(pid, release, signals)),
+            Some((pid, pidfd)) => {
+                let mut child = Child::new(pid, release, signals);
+                // A container with a cgroup is killed by the cgroup's keeper.
+                if self.cgroup.is_none() {
+                    child.guard(Guard::start(gate.as_fd(), pidfd)?);
+                }
+                Ok(child)
+            }
         }
     }
 
-    /// `None` in the new process, its process id in the parent.
-    fn clone3(&self) -> Result<Option<Pid>> {
+    /// `None` in the new process; in the parent its process id, and a descriptor for it.
+    fn clone3(&self) -> Result<Option<(Pid, OwnedFd)>> {
+        let mut pidfd: RawFd = -1;
         // SAFETY: zero is a valid value of every field.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = self.flags;
+        args.flags = self.flags | libc::CLONE_PIDFD as u64;
+        args.pidfd = &raw mut pidfd as u64;
         args.exit_signal = libc::SIGCHLD as u64;
         if let Some(cgroup) = self.cgroup {
             args.flags |= CLONE_INTO_CGROUP;
@@ -93,6 +104,7 @@ impl<'a> Clone3<'a> {
             .context("cannot clone a process into new namespaces")
             .hint(Errno::EPERM, "it needs CAP_SYS_ADMIN: use sudo, or a step with user namespaces")
             .hint(Errno::ENOSPC, "a limit in /proc/sys/user/max_*_namespaces is reached")?;
-        Ok((pid != 0).then(|| Pid::from_raw(pid as i32)))
+        // SAFETY: in the parent the kernel has made this descriptor for us.
+        Ok((pid != 0).then(|| (Pid::from_raw(pid as i32), unsafe { OwnedFd::from_raw_fd(pidfd) })))
     }
 }

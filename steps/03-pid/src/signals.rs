@@ -90,12 +90,15 @@ fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
 /// Collects what has changed: `child`'s exit code once it has ended. rustix's waitpid takes any
 /// signal's number; nix's has no name for the real-time ones, and would lose their status.
 fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
-    let (whom, options) = match children {
-        Children::Only => (process::Pid::from_raw(child.as_raw()), WaitOptions::UNTRACED),
-        Children::Orphans => (None, WaitOptions::empty()),
-    };
     loop {
-        let (pid, status) = match process::waitpid(whom, options | WaitOptions::NOHANG) {
+        let changed = match children {
+            Children::Only => {
+                let child = process::Pid::from_raw(child.as_raw());
+                process::waitpid(child, WaitOptions::NOHANG | WaitOptions::UNTRACED)
+            }
+            Children::Orphans => process::wait(WaitOptions::NOHANG),
+        };
+        let (pid, status) = match changed {
             Ok(Some(changed)) => changed,
             Ok(None) => return Ok(None),
             Err(rustix::io::Errno::INTR) => continue,
