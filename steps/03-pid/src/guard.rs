@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::pidfd_send_signal;
 
 /// The parent's handle on its guard.
 pub struct Guard(Pid);
@@ -30,8 +30,9 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Waits for its end, which comes when the parent's end of the gate is closed.
-    pub fn wait(&self) {
+    /// Ends it: the container has ended.
+    pub fn end(&self) {
+        let _ = kill(self.0, Signal::SIGKILL);
         while waitpid(self.0, None) == Err(Errno::EINTR) {}
     }
 }
@@ -42,7 +43,7 @@ fn watch(gate: BorrowedFd, pidfd: BorrowedFd) -> ! {
     hold_only(gate, pidfd);
     let mut gate = [PollFd::new(gate, PollFlags::empty())];
     while poll(&mut gate, PollTimeout::NONE) == Err(Errno::EINTR) {}
-    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    let _ = pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
     // SAFETY: ends the process without running what the parent has left to run at its exit.
     unsafe { libc::_exit(0) }
 }
