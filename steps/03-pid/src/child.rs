@@ -13,7 +13,7 @@ use crate::signals::{Children, Signals};
 pub struct Child {
     pid: Pid,
     /// Open as long as we live: its end tells the child and the guard that we are gone.
-    release: Release,
+    release: Option<Release>,
     guard: Option<Guard>,
     signals: Signals,
     ended: bool,
@@ -21,7 +21,7 @@ pub struct Child {
 
 impl Child {
     pub(crate) fn new(pid: Pid, release: Release, signals: Signals) -> Child {
-        Child { pid, release, guard: None, signals, ended: false }
+        Child { pid, release: Some(release), guard: None, signals, ended: false }
     }
 
     pub(crate) fn guard(&mut self, guard: Guard) {
@@ -35,7 +35,7 @@ impl Child {
 
     /// Opens the gate: all that the parent does for the container is done.
     pub fn release(&mut self) -> Result<()> {
-        self.release.open()
+        self.release.as_mut().map_or(Ok(()), Release::open)
     }
 
     /// Forwards signals until the child has ended; gives its exit code, or 128+n for signal n.
@@ -54,6 +54,7 @@ impl Child {
             let _ = waitpid(self.pid, None);
             self.ended = true;
         }
+        self.release = None;
         if let Some(guard) = self.guard.take() {
             guard.end();
         }
