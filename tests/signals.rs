@@ -127,11 +127,11 @@ fn sleeper(stage: &Stage, step: &str, flags: &[&str]) -> Result<Running> {
     bail!("{step}: the command does not sleep: {}", running.end()?)
 }
 
-/// The container's process 1 as the host sees it, without the keeper of the cgroups.
+/// The container's process 1 as the host sees it, without those that look after it.
 fn children(parent: i32) -> Result<Vec<i32>> {
-    let all = host::descendants()?.into_iter();
-    let children =
-        all.filter(|it| it.parent == parent && !it.to_string().contains("(cgroup-keeper"));
+    let ours = ["(cgroup-keeper", "(container-guard"];
+    let all = host::descendants()?.into_iter().filter(|it| it.parent == parent);
+    let children = all.filter(|it| !ours.iter().any(|name| it.to_string().contains(name)));
     Ok(children.map(|it| it.pid).collect())
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
@@ -38,6 +39,7 @@ impl Guard {
 }
 
 fn watch(gate: BorrowedFd, pidfd: BorrowedFd) -> ! {
+    let _ = prctl::set_name(c"container-guard");
     let ourselves = Pid::from_raw(0);
     let _ = setpgid(ourselves, ourselves);
     hold_only(gate, pidfd);
