@@ -10,6 +10,7 @@ use anyhow::{Error, Result};
 use clap::Parser;
 use clap::error::ErrorKind;
 use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 const NO_CONTAINER: u8 = 125;
 const CANNOT_EXECUTE: u8 = 126;
@@ -17,11 +18,19 @@ const NOT_FOUND: u8 = 127;
 
 /// Parses the arguments, runs the step and turns its outcome into this process's exit code.
 pub fn main<Cli: Parser>(run: impl FnOnce(Cli) -> Result<u8>) -> ExitCode {
+    default_sigchld();
     let code = match Cli::try_parse() {
         Ok(cli) => run(cli).unwrap_or_else(|error| report(&error)),
         Err(error) => usage(&error),
     };
     ExitCode::from(code)
+}
+
+/// Whoever started us may ignore SIGCHLD, and that survives execve(2). Then the kernel would say
+/// nothing of a child that has ended, and keep no exit code of it, wait(2).
+fn default_sigchld() {
+    // SAFETY: the default action replaces "ignore"; no handler of ours is involved.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
 /// Says what went wrong, in one line and perhaps a hint, and gives the exit code for it.
