@@ -71,18 +71,15 @@ impl Signals {
 ///
 /// A signal from the terminal (`ssi_code` SI_KERNEL) went to its whole foreground process group:
 /// the command has it already, and must not get it twice. Ctrl-Z is the exception: process 1
-/// ignores SIGTSTP, pid_namespaces(7), so for `Children::Only` it gets the SIGSTOP that it cannot
-/// ignore. Not so behind an init: that command stops by itself, and could have been continued
-/// before our stop comes.
+/// ignores SIGTSTP, pid_namespaces(7), so `Children::Only` is for `stop_both`. Not so behind an
+/// init: that command stops by itself, and could have been continued before our stop comes.
 ///
 /// Exercise 3.5
 fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
     let from_terminal = signal.ssi_code == libc::SI_KERNEL;
     let signal = Signal::try_from(signal.ssi_signo as i32).context("an unknown signal came")?;
     let sent = match signal {
-        Signal::SIGTSTP if from_terminal && children == Children::Only => {
-            kill(child, Signal::SIGSTOP)
-        }
+        Signal::SIGTSTP if from_terminal && children == Children::Only => stop_both(child),
         _ if from_terminal => return Ok(()),
         _ => kill(child, signal),
     };
@@ -100,7 +97,7 @@ fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
         let changed = match children {
             Children::Only => {
                 let child = process::Pid::from_raw(child.as_raw());
-                process::waitpid(child, WaitOptions::NOHANG | WaitOptions::UNTRACED)
+                process::waitpid(child, WaitOptions::NOHANG)
             }
             Children::Orphans => process::wait(WaitOptions::NOHANG),
         };
@@ -113,15 +110,15 @@ fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
         let signal = status.terminating_signal().map(|signal| 128 + signal);
         match status.exit_status().or(signal) {
             Some(code) if pid.as_raw_pid() == child.as_raw() => return Ok(Some(code as u8)),
-            None if status.stopped() => stop_as_well(child)?,
             _ => {}
         }
     }
 }
 
-/// The shell outside watches us, not the child: it sees a stopped job only if we stop. Its `fg`
-/// continues us here, and we the child.
-fn stop_as_well(child: Pid) -> Result<()> {
-    raise(Signal::SIGSTOP).context("cannot stop")?;
-    kill(child, Signal::SIGCONT).context("cannot continue the child")
+/// The child gets the stop that it cannot ignore. The shell outside watches us, not the child: it
+/// sees a stopped job only if we stop too. Its `fg` continues us here, and we the child.
+fn stop_both(child: Pid) -> nix::Result<()> {
+    kill(child, Signal::SIGSTOP)?;
+    raise(Signal::SIGSTOP)?;
+    kill(child, Signal::SIGCONT)
 }
