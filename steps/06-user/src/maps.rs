@@ -50,9 +50,10 @@ impl Maps {
     /// Decides who the container's ids are outside, by who we are and what we are granted.
     pub fn plan(args: &Args) -> Maps {
         let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-        if geteuid().is_root() && subid::is_ours(ROOTS_RANGE) {
-            let uids = subid::granted("/etc/subuid", uid).unwrap_or(ROOTS_RANGE);
-            let gids = subid::granted("/etc/subgid", uid).unwrap_or(ROOTS_RANGE);
+        let roots_range = subid::free(ROOTS_RANGE);
+        if geteuid().is_root() && subid::is_ours(roots_range) {
+            let uids = subid::granted("/etc/subuid", uid).unwrap_or(roots_range);
+            let gids = subid::granted("/etc/subgid", uid).unwrap_or(roots_range);
             return Maps { uids: all(uids), gids: all(gids), writer: Writer::Root };
         }
         let granted = (subid::granted("/etc/subuid", uid), subid::granted("/etc/subgid", uid));

@@ -26,12 +26,35 @@ fn find(grants: &str, users: &str, uid: u32) -> Option<Range> {
         (fields.nth(1)? == number).then_some(name)
     });
     grants.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let who = fields.next()?;
-        let first = fields.next()?.trim().parse().ok()?;
-        let count = fields.next()?.trim().parse().ok()?;
-        (who == number || Some(who) == name).then_some(Range { first, count })
+        let who = line.split(':').next()?;
+        (who == number || Some(who) == name).then(|| ids(line)).flatten()
     })
+}
+
+/// The first range of that size, from `range` upwards, in which nobody is granted an id: a user who
+/// has the same ids as root's containers could kill their processes. Some distributions grant
+/// their first user what systemd reserves.
+pub fn free(range: Range) -> Range {
+    let read = |file| fs::read_to_string(file).unwrap_or_default();
+    above(range, &(read("/etc/subuid") + "\n" + &read("/etc/subgid")))
+}
+
+fn above(mut range: Range, grants: &str) -> Range {
+    let mut taken: Vec<Range> = grants.lines().filter_map(ids).collect();
+    taken.sort_by_key(|taken| taken.first);
+    for taken in taken {
+        let end = taken.first.saturating_add(taken.count);
+        if taken.first < range.first.saturating_add(range.count) && range.first < end {
+            range.first = end;
+        }
+    }
+    range
+}
+
+/// What one line grants, to whomever.
+fn ids(line: &str) -> Option<Range> {
+    let mut fields = line.split(':').skip(1).map(|field| field.trim().parse());
+    Some(Range { first: fields.next()?.ok()?, count: fields.next()?.ok()? })
 }
 
 /// Whether `range` exists in our own user namespace: in a nested one it may not.
@@ -70,5 +93,15 @@ mod tests {
         assert_eq!(find("bob:1:2\nann:100000:65536\n", USERS, 1000), range);
         assert_eq!(find("1000:100000:65536\n", USERS, 1000), range);
         assert_eq!(find("bob:1:2\nnonsense\nann:x:y\n", USERS, 1000), None);
+    }
+
+    #[test]
+    fn roots_range_is_nobody_elses() {
+        let wanted = Range { first: 524_288, count: 65_536 };
+        let from = |grants| above(wanted, grants).first;
+        assert_eq!(from(""), 524_288);
+        assert_eq!(from("ann:100000:65536\nbob:589824:65536\n"), 524_288);
+        assert_eq!(from("ann:524288:65536\nbob:589824:65536\n"), 655_360);
+        assert_eq!(from("bob:580000:10\nann:524000:1000\n"), 580_010);
     }
 }
