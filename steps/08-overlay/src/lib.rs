@@ -9,11 +9,11 @@ mod lower;
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use chroot::HintExt;
+use anyhow::{Context, Result, anyhow, ensure};
+use chroot::{Hint, HintExt};
 use mount::{Flags, Root, tree};
 use nix::unistd;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat};
@@ -204,9 +204,9 @@ fn check_apart(kept: &Path, lower: &[PathBuf]) -> Result<()> {
 /// The upper and the work directory are side by side: both must be on one filesystem. They
 /// belong to whoever is root inside.
 fn prepare_upper(kept: &Path, maps: &Maps) -> Result<()> {
-    // For nobody else: the container may leave setuid programs in it.
     let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(kept);
     private.with_context(|| format!("cannot make {}", kept.display()))?;
+    check_private(kept)?;
     for name in ["upper", "work"] {
         let path = kept.join(name);
         match mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
@@ -217,6 +217,20 @@ fn prepare_upper(kept: &Path, maps: &Maps) -> Result<()> {
         }
         let directory = open_directory(&path)?;
         give(&directory, maps).with_context(|| format!("cannot use {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// For nobody else: the container may leave setuid programs in it, and whoever could run them would
+/// be us.
+fn check_private(kept: &Path) -> Result<()> {
+    let status =
+        fs::metadata(kept).with_context(|| format!("cannot look at {}", kept.display()))?;
+    let mode = status.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let act = format!("cannot keep the changes in {}: others may enter it", kept.display());
+        let hint = format!("its mode is {mode:o}: chmod 700 {}", kept.display());
+        return Err(anyhow!("{act}").context(Hint(hint)));
     }
     Ok(())
 }

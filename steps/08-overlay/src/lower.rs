@@ -109,9 +109,17 @@ pub fn is_opaque(layer: &OwnedFd, path: &Path) -> Result<bool> {
     Ok(marked("user.overlay.opaque") || marked("trusted.overlay.opaque"))
 }
 
+/// Directory by directory: the kernel takes no path of more than 4096 bytes at once, and the command
+/// can make longer ones.
 fn open(layer: &OwnedFd, path: &Path, access: OFlags) -> Result<OwnedFd> {
-    let path = if path == Path::new("") { Path::new(".") } else { path };
-    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    openat2(layer.as_fd(), path, flags, Mode::empty(), within)
+    let directory = |from: &OwnedFd, name: &Path, access| {
+        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(from.as_fd(), name, flags, Mode::empty(), within)
+    };
+    let mut reached = directory(layer, Path::new("."), OFlags::PATH)?;
+    for name in path {
+        reached = directory(&reached, Path::new(name), OFlags::PATH)?;
+    }
+    directory(&reached, Path::new("."), access)
 }
