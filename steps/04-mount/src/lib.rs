@@ -16,7 +16,7 @@ use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::CloneFlags;
 use nix::unistd;
 
-pub use args::{Args, Volume};
+pub use args::{Args, Tmpfs, Volume};
 pub use list::{Flags, Mount, Source};
 
 /// See mount_namespaces(7).

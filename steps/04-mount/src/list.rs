@@ -105,7 +105,9 @@ impl Mount {
                 opened => opened,
             },
             Source::Filesystem { .. } => match in_root::open_unlinked(root, path) {
-                Err(Errno::NOENT) => in_root::open_or_create(root, path, Kind::Directory),
+                // Opened anew: meanwhile somebody could have put a symlink in its place.
+                Err(Errno::NOENT) => in_root::open_or_create(root, path, Kind::Directory)
+                    .and_then(|_| in_root::open_unlinked(root, path)),
                 opened => opened,
             },
             Source::Bind(source) => {

@@ -10,6 +10,8 @@ use chroot::HintExt;
 use nix::errno::Errno;
 use nix::libc;
 
+const ABSENT: &str = "this kernel does not have that file";
+
 /// Writes `value` to a file of a cgroup in one write(2), without making the file.
 pub fn put(file: &Path, value: &str) -> Result<()> {
     put_into(&mut open(file, libc::O_WRONLY)?, file, value)
@@ -36,5 +38,7 @@ pub fn open(path: &Path, flags: i32) -> Result<File> {
         _ => options.read(true).custom_flags(flags),
     };
     let file = options.open(path).with_context(|| format!("cannot open {}", path.display()));
-    file.hint(Errno::ENOENT, "this kernel does not have that file (swap: boot with swapaccount=1)")
+    let swap = path.to_string_lossy().contains("sw");
+    let hint = if swap { "swap is not counted here: boot with swapaccount=1" } else { ABSENT };
+    file.hint(Errno::ENOENT, hint)
 }

@@ -117,7 +117,8 @@ pub fn count_or_unlimited(text: &str) -> Result<Max> {
 ///
 /// Exercise 7.1
 pub fn cpus(text: &str) -> Result<Quota> {
-    let cpus = positive(text).with_context(|| format!("{text:?} is not a number like 0.5"))?;
+    let cpus =
+        positive(text).with_context(|| format!("{text:?} is not a number above 0, like 0.5"))?;
     let period = 100_000;
     let time = (cpus * period as f64).round() as u64;
     ensure!(time >= 1000, "the kernel's smallest share of a processor is 0.01");
