@@ -22,6 +22,7 @@ pub mod status;
 pub mod terminal;
 pub mod tracer;
 pub mod walls;
+pub mod zoo;
 
 pub use answer::Answer;
 pub use probe::Probe;

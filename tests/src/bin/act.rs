@@ -92,6 +92,7 @@ fn act(verb: &str, words: &[&str]) -> Answer {
         ("sethostname", [name]) => done(sethostname(name)),
         ("pty", []) => pty(),
         ("ioctl", [command]) => ioctl(command),
+        ("call", [number]) => call(number),
         ("signals", [count]) => signals(number(count)),
         ("orphan", []) => orphan(),
         ("linger", []) => linger(),
@@ -188,6 +189,13 @@ fn in_new_session(command: u64) -> nix::Result<()> {
     // To close it while we live would send us SIGHUP, pty(7).
     std::mem::forget(master);
     Errno::result(result).map(drop)
+}
+
+/// A system call by its number, without arguments: one that does not exist, it is hoped.
+fn call(number: &str) -> Answer {
+    let call: libc::c_long = self::number(number);
+    // SAFETY: the numbers that are tried are none that a kernel knows.
+    done(Errno::result(unsafe { libc::syscall(call) }))
 }
 
 /// Names the next `count` signals of those that a parent forwards.

@@ -60,6 +60,15 @@ pub(super) const CHECKS: &[Check] = &[
         ..STEP
     },
     Check {
+        name: "newer-calls-are-not-there",
+        asks: "Is a call that is newer than the profile answered with ENOSYS, so that programs use an older one?",
+        look_at: "compile.rs: ranges; seccomp(2), syscalls(2)",
+        exercise: "9",
+        before: Some("the kernel does not know it either"),
+        run: newer_calls_are_not_there,
+        ..STEP
+    },
+    Check {
         name: "terminal-commands",
         asks: "Is TIOCSTI refused, whatever its upper 32 bits, and are TIOCGWINSZ and FIONREAD allowed?",
         look_at: "default.json: ioctl, compare.rs; ioctl_tty(2)",
@@ -209,6 +218,15 @@ fn x32_is_not_there(context: &Context) -> Result<()> {
         "getpid is answered with {}",
         calls["x32 getpid"]
     );
+    Ok(())
+}
+
+/// A number that no table of calls has reached yet, and the last before the x32 numbers.
+fn newer_calls_are_not_there(context: &Context) -> Result<()> {
+    for number in ["4095", "1073741823"] {
+        let ended = context.container().run(&[&format!("call {number}")])?;
+        expect(&format!("call {number}"), ended.answer(0)?, "ENOSYS")?;
+    }
     Ok(())
 }
 
