@@ -33,6 +33,12 @@ pub fn steps(steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<()> {
     cargo(&packages.collect::<Vec<_>>(), progress).map(drop)
 }
 
+/// Builds what the checks of a step need besides the learner's program: `act`, and the reference's.
+pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let name = step.name();
+    cargo(&["-p", "evidence", "-p", name, "--bin", "act", "--bin", name], progress).map(drop)
+}
+
 /// Builds a step's attack, and returns the program.
 ///
 /// The examples of all packages are called `attack`, and cargo keeps the last one built under that
