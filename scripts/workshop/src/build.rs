@@ -1,7 +1,9 @@
 //! cargo, quiet: it builds what a command needs, and is heard only when that fails.
 
 use std::{
-    env, fs,
+    env,
+    ffi::{OsStr, OsString},
+    fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -39,6 +41,15 @@ pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
     cargo(&["-p", "evidence", "-p", name, "--bin", "act", "--bin", name], progress).map(drop)
 }
 
+/// Builds the programs of steps in another workspace, in a `target` of its own, and returns the
+/// directory of the programs.
+pub fn workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    let mut arguments: Vec<OsString> = vec!["--target-dir".into(), dir.join("target").into()];
+    arguments.extend(steps.iter().flat_map(|step| ["-p".into(), step.name().into()]));
+    let program = cargo_in(dir, &arguments, progress)?.context("cargo built no program")?;
+    Ok(program.parent().context("a program is in no directory")?.to_owned())
+}
+
 /// Builds a step's attack, and returns the program.
 ///
 /// The examples of all packages are called `attack`, and cargo keeps the last one built under that
@@ -58,10 +69,18 @@ pub fn attack_program(step: Step) -> Result<PathBuf> {
     Ok(checkout::programs()?.join("examples").join(format!("attack-{}", step.name())))
 }
 
-/// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
 fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>> {
+    cargo_in(&checkout::checkout()?, arguments, progress)
+}
+
+/// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
+fn cargo_in<A: AsRef<OsStr>>(
+    dir: &Path,
+    arguments: &[A],
+    progress: &mut dyn FnMut(&str),
+) -> Result<Option<PathBuf>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.current_dir(checkout::checkout()?);
+    cargo.current_dir(dir);
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(arguments);
     if release(&checkout::programs()?) {
         cargo.arg("--release");
@@ -81,9 +100,16 @@ fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<Pa
     }
     if !child.wait()?.success() {
         eprint!("{}", errors.join().unwrap_or_default());
-        bail!("cannot build {}", arguments.join(" ").replace("-p ", ""));
+        bail!("cannot build {}", named(arguments));
     }
     Ok(program)
+}
+
+/// The packages that were asked for.
+fn named<A: AsRef<OsStr>>(arguments: &[A]) -> String {
+    let words: Vec<_> = arguments.iter().map(|it| it.as_ref().to_string_lossy()).collect();
+    let packages = words.windows(2).filter(|two| two[0] == "-p").map(|two| two[1].as_ref());
+    packages.collect::<Vec<_>>().join(", ")
 }
 
 fn read(mut from: impl Read) -> String {

@@ -1,6 +1,8 @@
 //! workshop: the learner's companion. It builds the steps, runs them where they can run (here, with
 //! sudo, or in the lab), shows what the kernel says of them, and clears up.
 
+mod advice;
+mod aside;
 mod attack;
 mod build;
 mod check;
@@ -8,9 +10,11 @@ mod checkout;
 mod clean;
 mod home;
 mod lab;
+mod my;
 mod place;
 mod run;
 mod scene;
+mod state;
 mod steps;
 mod tour;
 mod xray;
@@ -71,6 +75,9 @@ fn main() -> ExitCode {
     };
     let code = dispatch(cli).unwrap_or_else(|error| {
         eprintln!("error: {}", describe(&error));
+        if let Some(advice) = advice::of(&error) {
+            eprintln!("hint: {advice}");
+        }
         125
     });
     ExitCode::from(code as u8)
