@@ -52,6 +52,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Ask the kernel what holds of your container, and what does not yet
+    Check(check::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -60,6 +62,12 @@ enum Command {
     /// The checks of a step, run where this is started
     #[command(hide = true, name = check::runner::HERE)]
     CheckHere(check::here::Args),
+    /// The process that keeps a lab running between checks
+    #[command(hide = true, name = lab::kept::KEEP)]
+    LabKeep,
+    /// The process that takes its orders, inside that lab
+    #[command(hide = true, name = lab::kept::SERVE)]
+    LabServe,
     /// Ourselves, inside the lab
     #[command(hide = true, name = lab::GUEST)]
     LabGuest {
@@ -98,9 +106,12 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
+        Some(Command::Check(args)) => check::check(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
+        Some(Command::LabKeep) => lab::kept::keep(),
+        Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }
 }
