@@ -35,6 +35,12 @@ pub fn steps(steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<()> {
     cargo(&packages.collect::<Vec<_>>(), progress).map(drop)
 }
 
+/// Builds what the checks of a step need besides the learner's program: `act`, and the reference's.
+pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let name = step.name();
+    cargo(&["-p", "evidence", "-p", name, "--bin", "act", "--bin", name], progress).map(drop)
+}
+
 /// Builds the programs of steps in another workspace, in a `target` of its own, and returns the
 /// directory of the programs.
 pub fn workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {

@@ -5,6 +5,7 @@ mod advice;
 mod aside;
 mod attack;
 mod build;
+mod check;
 mod checkout;
 mod clean;
 mod exercise;
@@ -58,6 +59,9 @@ enum Command {
     /// What the tour shows, as events for it to read
     #[command(hide = true)]
     Scene(scene::Args),
+    /// The checks of a step, run where this is started
+    #[command(hide = true, name = check::runner::HERE)]
+    CheckHere(check::here::Args),
     /// Ourselves, inside the lab
     #[command(hide = true, name = lab::GUEST)]
     LabGuest {
@@ -98,6 +102,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Lab { command }) => place::lab(&command),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
+        Some(Command::CheckHere(args)) => check::here::check_here(&args),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }
 }

@@ -1,0 +1,34 @@
+//! What came of one check: the same for the terminal, for programs, and between processes of ours.
+
+use serde::{Deserialize, Serialize};
+
+/// One check's outcome, a line of JSON each between processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The step that makes the promise: of earlier steps too, as long as it holds.
+    pub step: u32,
+    /// `4.2`, or `4` for wiring the step into main.rs.
+    pub exercise: String,
+    /// `04-mount/old-root-is-gone`
+    pub check: String,
+    /// What the kernel was asked.
+    pub asks: String,
+    /// None: it cannot be looked for here.
+    pub passed: Option<bool>,
+    /// What the kernel answered and what was expected; or why it could not be asked.
+    pub evidence: String,
+    /// Where to look: a function, a manual page.
+    pub look_at: String,
+    pub seconds: f64,
+}
+
+impl Report {
+    pub fn failed(&self) -> bool {
+        self.passed == Some(false)
+    }
+
+    /// Whether it is about wiring the step into main.rs, not about one exercise.
+    pub fn is_wiring(&self) -> bool {
+        !self.exercise.contains('.')
+    }
+}
