@@ -3,16 +3,36 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use serde::Deserialize;
 
 use crate::{checkout, steps::Step};
+
+/// cargo failed, and said why.
+#[derive(Debug)]
+struct NotBuilt {
+    packages: String,
+    said: String,
+}
+
+impl fmt::Display for NotBuilt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "cannot build {}", self.packages)
+    }
+}
+
+impl std::error::Error for NotBuilt {}
+
+/// cargo's own message, if it is why this failed.
+pub fn said(error: &Error) -> Option<&str> {
+    error.downcast_ref().map(|failure: &NotBuilt| failure.said.as_str())
+}
 
 /// One line of `cargo build --message-format=json`, as far as we read it.
 #[derive(Deserialize)]
@@ -99,8 +119,8 @@ fn cargo_in<A: AsRef<OsStr>>(
         }
     }
     if !child.wait()?.success() {
-        eprint!("{}", errors.join().unwrap_or_default());
-        bail!("cannot build {}", named(arguments));
+        let said = errors.join().unwrap_or_default();
+        return Err(NotBuilt { packages: named(arguments), said }.into());
     }
     Ok(program)
 }

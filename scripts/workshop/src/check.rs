@@ -3,6 +3,7 @@
 
 mod hand_over;
 pub mod here;
+mod keys;
 mod next;
 mod outcome;
 mod page;
@@ -10,6 +11,7 @@ mod report;
 pub mod runner;
 mod subject;
 mod text;
+mod watch;
 
 use std::io::stderr;
 
@@ -18,10 +20,12 @@ use evidence::paint;
 use std::io::IsTerminal;
 
 use crate::{my::Where, place::Choice, steps::Step};
+pub use next::stopped_by;
 pub use outcome::Outcome;
 use page::Page;
 pub use report::Report;
 use subject::Subject;
+pub use text::{Text, turns};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -36,6 +40,9 @@ pub struct Args {
     /// One object of JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Again after every save, until q
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
     /// The reference's program instead of yours
     #[arg(long, conflicts_with = "dir")]
     reference: bool,
@@ -47,8 +54,11 @@ pub struct Args {
 
 /// Exit code 0 if all holds, 1 if not.
 pub fn check(args: &Args) -> Result<i32> {
-    crate::end_with_reader();
     let subject = Subject::new(args)?;
+    if args.watch {
+        return watch::watch(subject);
+    }
+    crate::end_with_reader();
     let outcome = subject.check(&mut Progress::new())?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
@@ -67,6 +77,11 @@ pub struct Progress {
 impl Progress {
     fn new() -> Progress {
         Progress { moving: stderr().is_terminal() && paint::wanted(&stderr()), checks: 0 }
+    }
+
+    /// Nothing moves: somebody else has the terminal.
+    fn silent() -> Progress {
+        Progress { moving: false, checks: 0 }
     }
 
     fn built(&mut self, name: &str) {

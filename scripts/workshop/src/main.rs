@@ -7,6 +7,7 @@ mod attack;
 mod build;
 mod check;
 mod checkout;
+mod class;
 mod clean;
 mod exercise;
 mod home;
@@ -56,6 +57,8 @@ enum Command {
     },
     /// Ask the kernel what holds of your container, and what does not yet
     Check(check::Args),
+    /// Who of a class is where, from what `check --json` said
+    Class(class::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Err(usage) => return misused(&usage),
     };
     let code = dispatch(cli).unwrap_or_else(|error| {
+        eprint!("{}", build::said(&error).unwrap_or_default());
         eprintln!("error: {}", describe(&error));
         if let Some(advice) = advice::of(&error) {
             eprintln!("hint: {advice}");
@@ -109,6 +113,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Class(args)) => class::class(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),

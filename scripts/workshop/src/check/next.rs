@@ -28,6 +28,13 @@ pub fn first(outcome: &Outcome) -> Option<String> {
     blank.or(own.min_by_key(|it| order(it))).or(failed().min_by_key(|it| order(it)))
 }
 
+/// The check that stands in the way.
+pub fn stopped_by(outcome: &Outcome) -> Option<&Report> {
+    let exercise = first(outcome);
+    let leads = |report: &&Report| Some(&report.exercise) == exercise.as_ref();
+    outcome.failed().find(leads).or(outcome.failed().next())
+}
+
 /// The exercise that the program itself says is blank.
 fn blank(report: &Report) -> Option<String> {
     let (before, _) = report.evidence.split_once(" is not written yet")?;

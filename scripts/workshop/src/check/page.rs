@@ -3,7 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, Report, next::next, subject::Subject, text::Text};
+use super::{
+    Outcome, Report,
+    next::{next, stopped_by},
+    subject::Subject,
+    text::Text,
+};
 use crate::checkout;
 
 /// The longest evidence that helps: what a program says may be long.
@@ -20,9 +25,14 @@ impl Page {
 
     /// Everything, top to bottom.
     pub fn whole(&self, subject: &Subject, outcome: &Outcome) -> String {
-        let mut lines = vec![String::new(), self.title(subject)];
-        for (exercise, reports) in by_exercise(&outcome.own(true)) {
-            lines.extend([String::new(), self.heading(subject, &exercise, reports[0])]);
+        let mut lines = [vec![String::new()], self.title(subject)].concat();
+        if let Some(said) = &outcome.error {
+            lines.push(String::new());
+            lines.extend(said.lines().map(String::from));
+        }
+        for reports in by_exercise(&outcome.own(true)) {
+            lines.push(String::new());
+            lines.extend(self.bold(&reports[0].title()));
             lines.extend(reports.iter().flat_map(|report| self.report(report)));
         }
         lines.extend(self.earlier(outcome));
@@ -33,24 +43,49 @@ impl Page {
         lines.join("\n") + "\n"
     }
 
-    fn title(&self, subject: &Subject) -> String {
+    /// Before anything is known.
+    pub fn opening(&self, subject: &Subject) -> Vec<String> {
+        [self.title(subject), vec![String::new()]].concat()
+    }
+
+    /// What fits on a screen of so many rows: the first check that fails, and what to do; the last row
+    /// stays free.
+    pub fn brief(&self, subject: &Subject, outcome: &Outcome, rows: usize) -> Vec<String> {
+        let mut top = [self.title(subject), vec![String::new()]].concat();
+        let mut bottom = vec![String::new()];
+        bottom.extend(self.verdict(outcome));
+        bottom.extend(self.advice(subject, outcome));
+        bottom.push(String::new());
+        let room = rows.saturating_sub(top.len() + bottom.len() + 1);
+        top.extend(fitting(self.failures(outcome), room));
+        top.extend(bottom);
+        top
+    }
+
+    /// The first check that fails, whole, then the questions of the others.
+    fn failures(&self, outcome: &Outcome) -> Vec<String> {
+        if let Some(said) = &outcome.error {
+            return said.lines().flat_map(|line| self.text.wrapped("", 0, line)).collect();
+        }
+        let Some(shown) = stopped_by(outcome) else { return Vec::new() };
+        let mut lines = self.bold(&shown.title());
+        lines.extend(self.report(shown));
+        let others = outcome.failed().filter(|report| *report != shown);
+        let head = format!("  {}", self.text.mark(Some(false)));
+        lines.extend(others.flat_map(|report| self.text.wrapped(&head, 4, &report.asks)));
+        lines
+    }
+
+    fn title(&self, subject: &Subject) -> Vec<String> {
         let step = subject.step;
         let whose = if subject.my.is_some() { "" } else { " (the reference)" };
         let title = format!("Step {}, {}: {}{whose}", step.number(), step.name(), step.adds());
-        self.wrapped_bold(&title)
+        self.bold(&title)
     }
 
-    fn heading(&self, subject: &Subject, exercise: &str, first: &Report) -> String {
-        let heading = match first.is_wiring() {
-            true => format!("Wiring: steps/{}/src/main.rs", subject.step.directory()),
-            false => format!("Exercise {exercise}"),
-        };
-        self.wrapped_bold(&heading)
-    }
-
-    fn wrapped_bold(&self, line: &str) -> String {
+    fn bold(&self, line: &str) -> Vec<String> {
         let lines = self.text.wrapped("", 0, line);
-        lines.iter().map(|line| self.text.paint.bold(line)).collect::<Vec<_>>().join("\n")
+        lines.iter().map(|line| self.text.paint.bold(line)).collect()
     }
 
     /// The question, and what is worth knowing of the answer.
@@ -105,14 +140,14 @@ impl Page {
         }
         let not_held = earlier.iter().filter(|report| report.passed != Some(true));
         let mut lines = vec![String::new()];
-        lines.extend(self.wrapped_bold(&said).lines().map(String::from));
+        lines.extend(self.bold(&said));
         lines.extend(not_held.flat_map(|report| self.report(report)));
         lines
     }
 
     fn verdict(&self, outcome: &Outcome) -> Vec<String> {
         if outcome.error.is_some() {
-            let said = "It does not compile yet: cargo says above what and where.";
+            let said = "It does not compile yet: the message above is cargo's.";
             return self.text.wrapped(&format!("{} ", self.text.mark(Some(false))), 3, said);
         }
         let count = |passed| outcome.checks.iter().filter(|it| it.passed == passed).count();
@@ -133,14 +168,25 @@ impl Page {
 }
 
 /// Exercises in their order, wiring last.
-fn by_exercise<'a>(reports: &[&'a Report]) -> Vec<(String, Vec<&'a Report>)> {
+fn by_exercise<'a>(reports: &[&'a Report]) -> Vec<Vec<&'a Report>> {
     let mut groups: BTreeMap<(bool, u32, &str), Vec<&Report>> = BTreeMap::new();
     for report in reports {
         let number = report.exercise.split_once('.').and_then(|(_, number)| number.parse().ok());
         let key = (report.is_wiring(), number.unwrap_or(0), report.exercise.as_str());
         groups.entry(key).or_default().push(report);
     }
-    groups.into_iter().map(|((_, _, exercise), group)| (exercise.to_string(), group)).collect()
+    groups.into_values().collect()
+}
+
+/// As many lines as there is room for; the last says how many more there are.
+fn fitting(mut lines: Vec<String>, room: usize) -> Vec<String> {
+    if lines.len() > room {
+        let shown = room.saturating_sub(1);
+        let more = lines.len() - shown;
+        lines.truncate(shown);
+        lines.push(format!("  ... {more} more lines: cargo workshop check shows all"));
+    }
+    lines
 }
 
 fn shortened(evidence: &str) -> String {
@@ -159,7 +205,8 @@ mod tests {
         let report = |exercise: &str| Report { exercise: exercise.into(), ..Report::example() };
         let reports = ["4", "4.10", "4.2", "4.10"].map(report);
         let groups = by_exercise(&reports.iter().collect::<Vec<_>>());
-        let order: Vec<_> = groups.iter().map(|(name, all)| (name.as_str(), all.len())).collect();
+        let order: Vec<_> =
+            groups.iter().map(|all| (all[0].exercise.as_str(), all.len())).collect();
         assert_eq!(order, [("4.2", 1), ("4.10", 2), ("4", 1)]);
     }
 

@@ -43,6 +43,14 @@ impl Report {
         self.passed == Some(false)
     }
 
+    /// What the learner works on: `Exercise 4.2`.
+    pub fn title(&self) -> String {
+        match self.is_wiring() {
+            true => format!("Wiring of step {}, in main.rs", self.step),
+            false => format!("Exercise {}", self.exercise),
+        }
+    }
+
     /// Whether it is about wiring the step into main.rs, not about one exercise.
     pub fn is_wiring(&self) -> bool {
         !self.exercise.contains('.')

@@ -11,7 +11,7 @@ use super::{
     runner::{self, Asked},
 };
 use crate::{
-    advice, checkout,
+    advice, build, checkout,
     my::My,
     place::{Choice, Place},
     steps::Step,
@@ -38,6 +38,19 @@ impl Subject {
         Ok(Subject { step, my, choice: args.choice })
     }
 
+    /// The same workspace at another step.
+    pub fn of_step(&self, step: Step) -> Subject {
+        Subject { step, my: self.my.clone(), choice: self.choice }
+    }
+
+    /// The learner's sources, or the reference's.
+    pub fn sources(&self) -> Result<PathBuf> {
+        match &self.my {
+            Some(my) => Ok(my.dir().join("steps")),
+            None => Ok(checkout::checkout()?.join("steps")),
+        }
+    }
+
     /// Builds and asks. That the learner's step does not compile is an outcome, not an error.
     pub fn check(&self, progress: &mut Progress) -> Result<Outcome> {
         let start = Instant::now();
@@ -56,7 +69,7 @@ impl Subject {
         let rustc = thread::spawn(rustc);
         match self.build(progress)? {
             Ok(programs) => self.ask(programs, progress, &mut outcome)?,
-            Err(error) => outcome.error = Some(crate::describe(&error)),
+            Err(error) => outcome.error = Some(complaint(&error)),
         }
         progress.done();
         outcome.versions.rustc = rustc.join().expect("asking rustc does not panic")?;
@@ -94,6 +107,11 @@ impl Subject {
         outcome.passed = !outcome.checks.iter().any(Report::failed);
         Ok(())
     }
+}
+
+/// What cargo said, or why it could not be asked.
+fn complaint(error: &Error) -> String {
+    build::said(error).map_or_else(|| crate::describe(error), |said| said.trim_end().into())
 }
 
 fn name(place: Place) -> &'static str {

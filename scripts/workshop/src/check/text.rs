@@ -54,15 +54,20 @@ impl Text {
     }
 
     /// Without control characters, which could do anything to the terminal.
-    fn plain(self, text: &str) -> String {
+    pub fn plain(self, text: &str) -> String {
         let shown = |c: char| match c {
             '\n' => '\n',
             '\t' => ' ',
-            c if c.is_control() || (!c.is_ascii() && !self.unicode) => '?',
+            c if c.is_control() || turns(c) || (!c.is_ascii() && !self.unicode) => '?',
             c => c,
         };
         text.chars().map(shown).collect()
     }
+}
+
+/// Whether a character changes the direction of the writing, so that text seems to be another one.
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What setlocale(3) would look at, in its order.
