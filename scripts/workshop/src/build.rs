@@ -3,13 +3,13 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::{checkout, steps::Step};
@@ -29,6 +29,29 @@ struct Target {
     name: String,
 }
 
+/// What cargo said when it failed.
+#[derive(Debug)]
+struct NotBuilt {
+    packages: String,
+    said: String,
+}
+
+impl fmt::Display for NotBuilt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "cannot build {}", self.packages)
+    }
+}
+
+impl std::error::Error for NotBuilt {}
+
+/// Shows what cargo said, if it failed.
+fn heard<T>(result: Result<T>) -> Result<T> {
+    if let Some(failed) = result.as_ref().err().and_then(|it| it.downcast_ref::<NotBuilt>()) {
+        eprint!("{}", failed.said);
+    }
+    result
+}
+
 /// Builds the programs of steps.
 pub fn steps(steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<()> {
     let packages = steps.iter().flat_map(|step| ["-p", step.name()]);
@@ -44,6 +67,15 @@ pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
 /// Builds the programs of steps in another workspace, in a `target` of its own, and returns the
 /// directory of the programs.
 pub fn workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    heard(build_workspace(dir, steps, progress))
+}
+
+/// The same for a try: without a word when it fails.
+pub fn workspace_quietly(dir: &Path, steps: &[Step]) -> Result<PathBuf> {
+    build_workspace(dir, steps, &mut |_| {})
+}
+
+fn build_workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     let mut arguments: Vec<OsString> = vec!["--target-dir".into(), dir.join("target").into()];
     arguments.extend(steps.iter().flat_map(|step| ["-p".into(), step.name().into()]));
     let program = cargo_in(dir, &arguments, progress)?.context("cargo built no program")?;
@@ -70,7 +102,7 @@ pub fn attack_program(step: Step) -> Result<PathBuf> {
 }
 
 fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>> {
-    cargo_in(&checkout::checkout()?, arguments, progress)
+    heard(cargo_in(&checkout::checkout()?, arguments, progress))
 }
 
 /// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
@@ -99,8 +131,8 @@ fn cargo_in<A: AsRef<OsStr>>(
         }
     }
     if !child.wait()?.success() {
-        eprint!("{}", errors.join().unwrap_or_default());
-        bail!("cannot build {}", named(arguments));
+        let said = errors.join().unwrap_or_default();
+        return Err(NotBuilt { packages: named(arguments), said }.into());
     }
     Ok(program)
 }

@@ -8,14 +8,25 @@ mod build;
 mod check;
 mod checkout;
 mod clean;
+mod diff;
 mod exercise;
+mod handout;
+mod hint;
 mod home;
+mod judge;
 mod lab;
+mod manifest;
 mod my;
+mod pager;
 mod place;
 mod run;
 mod scene;
+mod settle;
+mod shape;
+mod shown;
+mod solve;
 mod source;
+mod start;
 mod state;
 mod steps;
 mod tour;
@@ -54,6 +65,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Write my/ with a step's exercises blank, on top of your own earlier steps
+    Start(start::Args),
+    /// One more hint for an exercise
+    Hint(hint::Args),
+    /// Fill in one function, or main.rs
+    Solve(solve::Args),
+    /// Yours and the reference; or of two steps the lesson: what the second adds
+    Diff(diff::Args),
+    /// Get to a step, keeping every function of yours that passes its checks
+    Jump(start::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -100,6 +121,11 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
+        Some(Command::Start(args)) => start::start(&args),
+        Some(Command::Hint(args)) => hint::hint(&args),
+        Some(Command::Solve(args)) => solve::solve(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
+        Some(Command::Jump(args)) => start::jump(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
