@@ -75,6 +75,8 @@ enum Command {
     Diff(diff::Args),
     /// Get to a step, keeping every function of yours that passes its checks
     Jump(start::Args),
+    /// Ask the kernel what holds of your container, and what does not yet
+    Check(check::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -83,6 +85,12 @@ enum Command {
     /// The checks of a step, run where this is started
     #[command(hide = true, name = check::runner::HERE)]
     CheckHere(check::here::Args),
+    /// The process that keeps a lab running between checks
+    #[command(hide = true, name = lab::kept::KEEP)]
+    LabKeep,
+    /// The process that takes its orders, inside that lab
+    #[command(hide = true, name = lab::kept::SERVE)]
+    LabServe,
     /// Ourselves, inside the lab
     #[command(hide = true, name = lab::GUEST)]
     LabGuest {
@@ -126,9 +134,12 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Solve(args)) => solve::solve(&args),
         Some(Command::Diff(args)) => diff::diff(&args),
         Some(Command::Jump(args)) => start::jump(&args),
+        Some(Command::Check(args)) => check::check(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
+        Some(Command::LabKeep) => lab::kept::keep(),
+        Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }
 }

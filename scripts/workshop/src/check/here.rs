@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use evidence::checks::{self, Check, Context, Scene};
+use nix::sys::utsname::uname;
 
-use super::Report;
+use super::{Report, runner::Said};
 use crate::steps::Step;
 
 /// The runner starts it, with everything built.
@@ -20,11 +21,11 @@ use crate::steps::Step;
 pub struct Args {
     /// Where the program of the step is
     #[arg(long)]
-    programs: PathBuf,
+    pub programs: PathBuf,
     /// The program that acts inside the containers
     #[arg(long)]
-    act: PathBuf,
-    step: Step,
+    pub act: PathBuf,
+    pub step: Step,
 }
 
 /// Checks wait most of the time: for containers to start, and to end.
@@ -32,6 +33,8 @@ const THREADS: usize = 8;
 
 /// Exit code 0 when all were run, whatever came of them.
 pub fn check_here(args: &Args) -> Result<i32> {
+    let kernel = uname().context("cannot ask for the kernel's name")?;
+    tell(&Said::Kernel(kernel.release().to_string_lossy().into_owned()));
     let scene = Scene::set(args.programs.clone(), &args.act)?;
     let context = Context { step: args.step.number() as usize, scene: &scene };
     let checks = of_step(context.step);
@@ -40,7 +43,7 @@ pub fn check_here(args: &Args) -> Result<i32> {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    tell(&report(check, context));
+                    tell(&Said::Report(report(check, context)));
                 }
             });
         }
@@ -79,8 +82,8 @@ fn report(check: &Check, context: Context) -> Report {
 }
 
 /// One line in one piece. If nobody reads it any more, we go on and clear up all the same.
-fn tell(report: &Report) {
-    let line = serde_json::to_string(report).expect("a report is plain text and numbers");
+fn tell(what: &Said) {
+    let line = serde_json::to_string(what).expect("a report is plain text and numbers");
     let _ = writeln!(stdout(), "{line}");
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One check's outcome, a line of JSON each between processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// The step that makes the promise: of earlier steps too, as long as it holds.
     pub step: u32,
@@ -23,6 +24,21 @@ pub struct Report {
 }
 
 impl Report {
+    /// One that passed, for tests to change.
+    #[cfg(test)]
+    pub fn example() -> Report {
+        Report {
+            step: 4,
+            exercise: "4.1".into(),
+            check: "04-mount/old-root-is-gone".into(),
+            asks: "Is the old root gone?".into(),
+            passed: Some(true),
+            evidence: "as expected".into(),
+            look_at: "mount::pivot; pivot_root(2)".into(),
+            seconds: 0.1,
+        }
+    }
+
     pub fn failed(&self) -> bool {
         self.passed == Some(false)
     }

@@ -9,16 +9,31 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
-use super::Report;
+use super::{Report, hand_over::HandOver};
 use crate::{
-    build, checkout,
+    build, checkout, lab,
     place::{Choice, Place},
     steps::Step,
 };
 
 /// The subcommand by which we are started again: see [`super::here`].
 pub const HERE: &str = "check-here";
+
+/// What we say there, a line of JSON each.
+#[derive(Serialize, Deserialize)]
+pub enum Said {
+    /// The kernel that is asked, by its release: the lab's is another than the host's.
+    Kernel(String),
+    Report(Report),
+}
+
+/// What came of all checks.
+pub struct Asked {
+    pub kernel: String,
+    pub reports: Vec<Report>,
+}
 
 /// Runs all checks of `step`, its own first and then those of earlier steps, against its program in
 /// `programs`, in the place where the step can run. Each report is handed to `on` as it comes; all of
@@ -30,8 +45,7 @@ pub fn run(
     on: &mut dyn FnMut(&Report),
 ) -> Result<Vec<Report>> {
     prepare(step, &mut |_| {})?;
-    let place = choice.place_of(step)?;
-    run_in(place, programs, step, on)
+    Ok(ask(choice.place_of(step)?, programs, step, on)?.reports)
 }
 
 /// Builds what checks need besides the learner's program: the actor, and the reference's step, by
@@ -42,56 +56,75 @@ pub fn prepare(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
 }
 
 /// [`run`], with the place chosen and everything built.
-pub fn run_in(
+pub fn ask(
     place: Place,
     programs: &Path,
     step: Step,
     on: &mut dyn FnMut(&Report),
-) -> Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    let act = checkout::programs()?.join("act");
-    let arguments: [OsString; 6] = [
-        HERE.into(),
-        "--programs".into(),
-        programs.into(),
-        "--act".into(),
-        act.into(),
-        step.name().into(),
-    ];
-    lines(place, &arguments, &mut |line| {
-        let report: Report = serde_json::from_str(line).context("cannot understand the checks")?;
-        on(&report);
-        reports.push(report);
+) -> Result<Asked> {
+    let (mut kernel, mut reports) = (String::new(), Vec::new());
+    start(place, HERE, programs, step, &mut |line| {
+        match serde_json::from_str(line).context("cannot understand the checks")? {
+            Said::Kernel(release) => kernel = release,
+            Said::Report(report) => {
+                on(&report);
+                reports.push(report);
+            }
+        }
         Ok(())
     })?;
     sort(&mut reports, step);
-    Ok(reports)
+    Ok(Asked { kernel, reports })
 }
 
-/// Starts ourselves in a place and hands over each line that we say there.
-fn lines(
+/// Starts ourselves in a place, to do something with a step's program, and hands over each line that
+/// we say there.
+pub fn start(
     place: Place,
-    arguments: &[OsString],
+    what: &str,
+    programs: &Path,
+    step: Step,
     on: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let mut command = place.command(&checkout::this_program()?)?;
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot start the checks")?;
-    let output = child.stdout.take().context("the checks have no output")?;
-    for line in BufReader::new(output).lines() {
-        on(&line.context("cannot read what the checks say")?)?;
-    }
-    if !child.wait()?.success() {
+    let (us, act) = (checkout::this_program()?, checkout::programs()?.join("act"));
+    let done = match place {
+        Place::Lab => {
+            let hand = HandOver::new(&[&us, &act, &programs.join(step.name())])?;
+            let arguments = arguments(what, hand.directory(), &hand.path("act"), step);
+            let command = [&[hand.path("workshop").into()], &arguments[..]].concat();
+            lab::kept::lines(&command, on)? == 0
+        }
+        _ => {
+            let mut command = place.command(&us)?;
+            command.args(arguments(what, programs, &act, step));
+            let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+            let output = child.stdout.take().context("the checks have no output")?;
+            for line in BufReader::new(output).lines() {
+                on(&line.context("cannot read what the checks say")?)?;
+            }
+            child.wait()?.success()
+        }
+    };
+    if !done {
         bail!("the checks could not be run");
     }
     Ok(())
 }
 
+fn arguments(what: &str, programs: &Path, act: &Path, step: Step) -> [OsString; 6] {
+    [
+        what.into(),
+        "--programs".into(),
+        programs.into(),
+        "--act".into(),
+        act.into(),
+        step.name().into(),
+    ]
+}
+
 /// The table's order: they come as they end.
 fn sort(reports: &mut [Report], step: Step) {
-    let order: Vec<String> = super::here::of_step(step.number() as usize)
-        .iter()
-        .map(|check| check.full_name())
-        .collect();
+    let checks = super::here::of_step(step.number() as usize);
+    let order: Vec<String> = checks.iter().map(|check| check.full_name()).collect();
     reports.sort_by_key(|report| order.iter().position(|name| *name == report.check));
 }

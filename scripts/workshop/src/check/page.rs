@@ -1,0 +1,171 @@
+//! What the learner sees of a check: question by question what holds, exercise by exercise, and at the
+//! end what to do next.
+
+use std::collections::BTreeMap;
+
+use super::{Outcome, Report, next::next, subject::Subject, text::Text};
+use crate::checkout;
+
+/// The longest evidence that helps: what a program says may be long.
+const LONGEST: usize = 800;
+
+pub struct Page {
+    text: Text,
+}
+
+impl Page {
+    pub fn of_stdout() -> Page {
+        Page { text: Text::of_stdout() }
+    }
+
+    /// Everything, top to bottom.
+    pub fn whole(&self, subject: &Subject, outcome: &Outcome) -> String {
+        let mut lines = vec![String::new(), self.title(subject)];
+        for (exercise, reports) in by_exercise(&outcome.own(true)) {
+            lines.extend([String::new(), self.heading(subject, &exercise, reports[0])]);
+            lines.extend(reports.iter().flat_map(|report| self.report(report)));
+        }
+        lines.extend(self.earlier(outcome));
+        lines.push(String::new());
+        lines.extend(self.verdict(outcome));
+        lines.extend(self.advice(subject, outcome));
+        lines.push(String::new());
+        lines.join("\n") + "\n"
+    }
+
+    fn title(&self, subject: &Subject) -> String {
+        let step = subject.step;
+        let whose = if subject.my.is_some() { "" } else { " (the reference)" };
+        let title = format!("Step {}, {}: {}{whose}", step.number(), step.name(), step.adds());
+        self.wrapped_bold(&title)
+    }
+
+    fn heading(&self, subject: &Subject, exercise: &str, first: &Report) -> String {
+        let heading = match first.is_wiring() {
+            true => format!("Wiring: steps/{}/src/main.rs", subject.step.directory()),
+            false => format!("Exercise {exercise}"),
+        };
+        self.wrapped_bold(&heading)
+    }
+
+    fn wrapped_bold(&self, line: &str) -> String {
+        let lines = self.text.wrapped("", 0, line);
+        lines.iter().map(|line| self.text.paint.bold(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The question, and what is worth knowing of the answer.
+    fn report(&self, report: &Report) -> Vec<String> {
+        let head = format!("  {}", self.text.mark(report.passed));
+        let mut lines = self.text.wrapped(&head, 4, &report.asks);
+        if report.passed != Some(true) {
+            lines.extend(self.text.wrapped("      ", 6, &shortened(&report.evidence)));
+        }
+        if report.failed() {
+            let look = format!("look at {}", self.look_at(report));
+            let look = self.text.wrapped("", 6, &look);
+            let dim = |(n, line): (usize, &String)| {
+                let line = if n == 0 { format!("      {line}") } else { line.clone() };
+                self.text.paint.dim(&line)
+            };
+            lines.extend(look.iter().enumerate().map(dim));
+        }
+        lines
+    }
+
+    /// Functions and man pages, and the chapter if it is written.
+    fn look_at(&self, report: &Report) -> String {
+        let name = report.check.split('/').next().unwrap_or_default();
+        let chapter = format!("book/src/{name}.md");
+        let written = checkout::checkout().is_ok_and(|dir| dir.join(&chapter).exists());
+        match written {
+            true => format!("{}; {chapter}", report.look_at),
+            false => report.look_at.clone(),
+        }
+    }
+
+    /// The checks of earlier steps: one line if all hold, else those that do not.
+    fn earlier(&self, outcome: &Outcome) -> Vec<String> {
+        let earlier = outcome.own(false);
+        if earlier.is_empty() {
+            return Vec::new();
+        }
+        let count = |passed| earlier.iter().filter(|report| report.passed == passed).count();
+        let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
+        let steps = if outcome.step == 2 {
+            "Step 1".into()
+        } else {
+            format!("Steps 1 to {}", outcome.step - 1)
+        };
+        let mut said = match failed {
+            0 => format!("{steps}: all {held} checks still hold."),
+            _ => format!("{steps}: {held} checks still hold, {failed} do not:"),
+        };
+        if skipped > 0 {
+            said += &format!(" {skipped} cannot be looked for here:");
+        }
+        let not_held = earlier.iter().filter(|report| report.passed != Some(true));
+        let mut lines = vec![String::new()];
+        lines.extend(self.wrapped_bold(&said).lines().map(String::from));
+        lines.extend(not_held.flat_map(|report| self.report(report)));
+        lines
+    }
+
+    fn verdict(&self, outcome: &Outcome) -> Vec<String> {
+        if outcome.error.is_some() {
+            let said = "It does not compile yet: cargo says above what and where.";
+            return self.text.wrapped(&format!("{} ", self.text.mark(Some(false))), 3, said);
+        }
+        let count = |passed| outcome.checks.iter().filter(|it| it.passed == passed).count();
+        let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
+        let mut said = format!("{held} of {} checks hold", held + failed);
+        if skipped > 0 {
+            said += &format!(", {skipped} cannot be looked for here");
+        }
+        let place = if outcome.place == "lab" { " in the lab" } else { "" };
+        said += &format!(" ({:.1} s{place}).", outcome.seconds);
+        self.text.wrapped(&format!("{} ", self.text.mark(Some(failed == 0))), 3, &said)
+    }
+
+    fn advice(&self, subject: &Subject, outcome: &Outcome) -> Vec<String> {
+        let advice = next(subject, outcome);
+        self.text.wrapped(&self.text.paint.bold("Next: "), 6, &advice)
+    }
+}
+
+/// Exercises in their order, wiring last.
+fn by_exercise<'a>(reports: &[&'a Report]) -> Vec<(String, Vec<&'a Report>)> {
+    let mut groups: BTreeMap<(bool, u32, &str), Vec<&Report>> = BTreeMap::new();
+    for report in reports {
+        let number = report.exercise.split_once('.').and_then(|(_, number)| number.parse().ok());
+        let key = (report.is_wiring(), number.unwrap_or(0), report.exercise.as_str());
+        groups.entry(key).or_default().push(report);
+    }
+    groups.into_iter().map(|((_, _, exercise), group)| (exercise.to_string(), group)).collect()
+}
+
+fn shortened(evidence: &str) -> String {
+    match evidence.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ... (--json has all of it)", &evidence[..end]),
+        None => evidence.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exercises_are_in_order_and_wiring_is_last() {
+        let report = |exercise: &str| Report { exercise: exercise.into(), ..Report::example() };
+        let reports = ["4", "4.10", "4.2", "4.10"].map(report);
+        let groups = by_exercise(&reports.iter().collect::<Vec<_>>());
+        let order: Vec<_> = groups.iter().map(|(name, all)| (name.as_str(), all.len())).collect();
+        assert_eq!(order, [("4.2", 1), ("4.10", 2), ("4", 1)]);
+    }
+
+    #[test]
+    fn long_evidence_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        assert!(shortened(&"ü".repeat(LONGEST + 1)).starts_with(&"ü".repeat(LONGEST)));
+    }
+}
