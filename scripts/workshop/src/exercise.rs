@@ -83,7 +83,7 @@ pub fn of_step(step: Step) -> Result<Vec<Exercise>> {
     let package = checkout::checkout()?.join("steps").join(step.directory());
     let mut found = Vec::new();
     for (file, text) in sources(&package)? {
-        found.extend(in_text(&package, &file, &text)?);
+        found.extend(in_text(&file, &text)?);
     }
     found.sort_by_key(|it| it.id);
     match found.iter().find(|it| it.id.step != step) {
@@ -123,19 +123,23 @@ fn collect(package: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, String>) ->
     Ok(())
 }
 
-/// The exercises in one text.
-fn in_text(package: &Path, file: &Path, text: &str) -> Result<Vec<Exercise>> {
-    let functions = source::functions(&package.join(file), text)?;
+/// The exercises in the text of a file; none if it is not Rust by its name.
+pub fn in_text(file: &Path, text: &str) -> Result<Vec<Exercise>> {
+    if file.extension().is_none_or(|it| it != "rs") {
+        return Ok(Vec::new());
+    }
+    let functions = source::functions(file, text)?;
     let exercise = |function: Function| {
-        let id = function.docs.iter().rev().find(|line| !line.is_empty()).and_then(marked_line)?;
+        let id = function
+            .docs
+            .iter()
+            .rev()
+            .find(|line| !line.is_empty())
+            .and_then(|line| marked(line))?;
         let solution = text[function.body.clone()].to_string();
         Some(Exercise { id, file: file.to_owned(), function, solution })
     };
     Ok(functions.into_iter().filter_map(exercise).collect())
-}
-
-fn marked_line(line: &String) -> Option<Id> {
-    marked(line)
 }
 
 /// The exercise that a line marks: it says nothing else.

@@ -9,14 +9,25 @@ mod check;
 mod checkout;
 mod class;
 mod clean;
+mod diff;
 mod exercise;
+mod handout;
+mod hint;
 mod home;
+mod judge;
 mod lab;
+mod manifest;
 mod my;
+mod pager;
 mod place;
 mod run;
 mod scene;
+mod settle;
+mod shape;
+mod shown;
+mod solve;
 mod source;
+mod start;
 mod state;
 mod steps;
 mod tour;
@@ -55,6 +66,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Write my/ with a step's exercises blank, on top of your own earlier steps
+    Start(start::Args),
+    /// One more hint for an exercise
+    Hint(hint::Args),
+    /// Fill in one function, or main.rs
+    Solve(solve::Args),
+    /// Yours and the reference; or of two steps the lesson: what the second adds
+    Diff(diff::Args),
+    /// Get to a step, keeping every function of yours that passes its checks
+    Jump(start::Args),
     /// Ask the kernel what holds of your container, and what does not yet
     Check(check::Args),
     /// Who of a class is where, from what `check --json` said
@@ -112,6 +133,11 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
+        Some(Command::Start(args)) => start::start(&args),
+        Some(Command::Hint(args)) => hint::hint(&args),
+        Some(Command::Solve(args)) => solve::solve(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
+        Some(Command::Jump(args)) => start::jump(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Class(args)) => class::class(&args),
         Some(Command::Clean) => clean::clean(),

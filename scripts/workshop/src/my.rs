@@ -66,6 +66,15 @@ impl My {
         self.dir.join("steps").join(step.directory())
     }
 
+    /// The same, or an error if the step was not started here.
+    pub fn package_of(&self, step: Step) -> Result<PathBuf> {
+        if !self.has(step) {
+            let failure = format!("{step} is not in {}", self.dir.display());
+            return Err(advised(failure, self.command(&format!("start {}", step.number()))));
+        }
+        Ok(self.package(step))
+    }
+
     /// Whether the step was started here.
     pub fn has(&self, step: Step) -> bool {
         self.package(step).join("Cargo.toml").is_file()
@@ -78,9 +87,8 @@ impl My {
 
     /// Builds the programs of steps, and returns the directory that they are in.
     pub fn build(&self, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
-        for step in steps.iter().filter(|step| !self.has(**step)) {
-            let failure = format!("{step} is not in {}", self.dir.display());
-            return Err(advised(failure, self.command(&format!("start {}", step.number()))));
+        for step in steps {
+            self.package_of(*step)?;
         }
         build::workspace(&self.dir, steps, progress)
     }
