@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::run::{family, gone, pids, wait_for};
+use super::run::{Running, family, gone, pids, wait_for};
 use super::uts::own_namespace;
 use super::{Check, Context, expect};
 use crate::Process;
@@ -181,18 +181,24 @@ fn waits_at_the_gate(context: &Context) -> Result<()> {
         ensure!(parent.go_on()? != Stop::Ended, "no process was made by clone3(2)");
     }
     parent.go_on()?;
+    let held = held_at_the_gate(&container);
+    parent.let_go()?;
+    held?;
+    container.until_ready()?;
+    container.end()?.expect_code(0)
+}
+
+/// Asleep for 20 ms, and not yet the command: it waits.
+fn held_at_the_gate(container: &Running) -> Result<()> {
     let mut calm = 0;
     wait_for("the child to stop at the gate", || {
         sleep(Duration::from_millis(1));
         ensure!(container.command().is_err(), "the command runs, and the gate was not opened");
-        let child = Process::read(*family(container.parent()).last().context("nobody")?).ok();
-        let state = child.as_ref().and_then(|child| child.status.get()).map(|it| it.state);
-        calm = if state == Some('S') { calm + 1 } else { 0 };
+        let child = *family(container.parent()).last().context("the parent is gone")?;
+        ensure!(!gone(child), "the child has ended");
+        calm = if state(child) == Some('S') { calm + 1 } else { 0 };
         Ok(calm == 20)
-    })?;
-    parent.let_go()?;
-    container.until_ready()?;
-    container.end()?.expect_code(0)
+    })
 }
 
 fn dies_with_its_parent(context: &Context) -> Result<()> {
@@ -289,11 +295,12 @@ fn init_reaps_orphans(context: &Context) -> Result<()> {
 }
 
 fn is_zombie(pid: i32) -> bool {
-    let process = Process::read(pid).ok();
-    process
-        .as_ref()
-        .and_then(|process| process.status.get())
-        .is_some_and(|status| status.state == 'Z')
+    state(pid) == Some('Z')
+}
+
+fn state(pid: i32) -> Option<char> {
+    let process = Process::read(pid).ok()?;
+    process.status.get().map(|status| status.state)
 }
 
 fn init_passes_the_exit_code_on(context: &Context) -> Result<()> {
