@@ -78,12 +78,14 @@ fn config(my: &Path) -> Result<String> {
         true => DocumentMut::new(),
         false => elsewhere(&checkout)?,
     };
+    document.remove("alias");
     let manifest = checkout.join("Cargo.toml").display().to_string();
-    let words = ["run", "--quiet", "--manifest-path", &manifest, "--package", "workshop", "--"];
-    if document.get("alias").is_none() {
+    // cargo splits it at spaces, and would join an array with ours.
+    if !manifest.contains(char::is_whitespace) {
+        let command = format!("run --quiet --manifest-path {manifest} --package workshop --");
         document["alias"] = toml_edit::table();
+        document["alias"]["workshop"] = value(command);
     }
-    document["alias"]["workshop"] = value(Array::from_iter(words));
     Ok(document.to_string())
 }
 
