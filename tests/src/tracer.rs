@@ -35,13 +35,19 @@ impl Traced {
         // SAFETY: between fork and exec, one system call.
         unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
         let running = Running::start(command)?;
-        let traced = Traced(Pid::from_raw(running.pid()));
+        let traced = Traced::at_exec(running.pid())?;
+        Ok((running, traced))
+    }
+
+    /// The process that we have started, which has asked to be traced before its exec.
+    pub fn at_exec(pid: i32) -> Result<Traced> {
+        let traced = Traced(Pid::from_raw(pid));
         match wait(traced.0)? {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
             status => bail!("it does not stop at its exec: {status:?}"),
         }
         ptrace::setoptions(traced.0, Options::PTRACE_O_TRACESYSGOOD)?;
-        Ok((running, traced))
+        Ok(traced)
     }
 
     /// Lets it run until it makes a process by `call`, then lets it go and gives that process.

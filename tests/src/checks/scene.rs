@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::STEPS;
 use super::need::{ROOTS_RANGE, granted, maps_owners};
+use crate::mountinfo;
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -72,6 +73,7 @@ impl Scene {
 
     /// Removes what it made, when all checks are done.
     pub fn remove(&self) -> Result<()> {
+        detach_below(self.dir.path())?;
         fs::remove_dir_all(&self.dir).context("cannot remove the scene's directory")
     }
 
@@ -168,6 +170,22 @@ fn leave_the_host() -> Result<()> {
     for how in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
         mount(None::<&str>, "/", None::<&str>, how | MsFlags::MS_REC, None::<&str>)
             .context("cannot change the propagation of /")?;
+    }
+    Ok(())
+}
+
+/// Lets go of what is mounted at or below `path` in our mount namespace. A step that does not make its
+/// mounts private leaves them with its host, and what is mounted there already is doubled each time.
+pub(super) fn detach_below(path: &Path) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read mountinfo")?;
+    for mount in mountinfo::parse(&mounts).iter().rev() {
+        if Path::new(&mount.point).starts_with(path) {
+            // Another check may have been faster, or it went with the one above it.
+            let _ = umount2(mount.point.as_str(), MntFlags::MNT_DETACH);
+        }
     }
     Ok(())
 }

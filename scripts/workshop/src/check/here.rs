@@ -1,0 +1,105 @@
+//! `workshop check-here`: runs checks in the place where it was started, and tells what came of each in
+//! a line of JSON as soon as it is known: so reports come through sudo and out of the lab alike.
+
+use std::{
+    io::{Write, stdout},
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use evidence::checks::{self, Check, Context, Scene};
+use nix::sys::utsname::uname;
+
+use super::{Report, runner::Said};
+use crate::steps::Step;
+
+/// The runner starts it, with everything built.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where the program of the step is
+    #[arg(long)]
+    pub programs: PathBuf,
+    /// The program that acts inside the containers
+    #[arg(long)]
+    pub act: PathBuf,
+    /// Only what the step itself promises, not what it keeps of those before
+    #[arg(long)]
+    pub own: bool,
+    pub step: Step,
+}
+
+/// Checks wait most of the time: for containers to start, and to end.
+const THREADS: usize = 8;
+
+/// Exit code 0 when all were run, whatever came of them.
+pub fn check_here(args: &Args) -> Result<i32> {
+    let kernel = uname().context("cannot ask for the kernel's name")?;
+    tell(&Said::Kernel(kernel.release().to_string_lossy().into_owned()));
+    let scene = Scene::set(args.programs.clone(), &args.act)?;
+    let context = Context { step: args.step.number() as usize, scene: &scene };
+    let mut checks = of_step(context.step);
+    checks.retain(|check| !args.own || check.step == context.step);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    tell(&Said::Report(report(check, context)));
+                }
+            });
+        }
+    });
+    scene.remove().context("cannot clear up after the checks")?;
+    Ok(0)
+}
+
+/// All checks that must hold of a step: its own first, then those of the steps before it.
+pub fn of_step(step: usize) -> Vec<&'static Check> {
+    let (own, earlier): (Vec<_>, Vec<_>) =
+        checks::all().filter(|check| check.applies_to(step)).partition(|check| check.step == step);
+    [own, earlier].concat()
+}
+
+/// Runs one check.
+fn report(check: &Check, context: Context) -> Report {
+    let start = Instant::now();
+    let (passed, evidence) = match check.missing(&context) {
+        Some(why) => (None, why),
+        None => match (check.run)(&context) {
+            Ok(()) => (Some(true), "as expected".to_string()),
+            Err(error) => (Some(false), format!("{error:#}")),
+        },
+    };
+    Report {
+        step: check.step as u32,
+        exercise: check.exercise.into(),
+        check: check.full_name(),
+        asks: check.asks.into(),
+        passed,
+        evidence,
+        look_at: check.look_at.into(),
+        seconds: start.elapsed().as_secs_f64(),
+    }
+}
+
+/// One line in one piece. If nobody reads it any more, we go on and clear up all the same.
+fn tell(what: &Said) {
+    let line = serde_json::to_string(what).expect("a report is plain text and numbers");
+    let _ = writeln!(stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steps_own_checks_come_first_and_what_was_replaced_does_not_come() {
+        let checks = of_step(4);
+        assert!(checks[0].step == 4 && checks.last().is_some_and(|last| last.step < 4));
+        assert!(checks.iter().all(|check| check.until >= 4));
+        assert!(checks::all().any(|check| check.step < 4 && check.until < 4));
+    }
+}
