@@ -132,9 +132,10 @@ fn merge(into: &mut dyn TableLike, from: &dyn TableLike) {
             into.insert(key, ours.clone());
             continue;
         };
+        let same = bare(theirs) == bare(ours);
         match (ours.as_table_like(), theirs.as_table_like_mut()) {
             (Some(ours), Some(theirs)) => merge(theirs, ours),
-            _ if bare(theirs) == bare(ours) => {}
+            _ if same => {}
             _ => *theirs = ours.clone(),
         }
     }
