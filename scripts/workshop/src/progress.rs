@@ -49,7 +49,8 @@ pub fn show(my: &My) -> Result<i32> {
         };
         println!("  {mark} {:4} {:22} {word}  {}", part.id, part.name, paint.dim(&part.place));
     }
-    println!("\nNext: {}\n", what_next(my, step, parts.iter().find(|part| !part.written)));
+    println!("\nNext: {}", what_next(my, step, parts.iter().find(|part| !part.written)));
+    println!("{}\n", paint.dim("cargo workshop --help lists all commands."));
     Ok(0)
 }
 
