@@ -54,13 +54,17 @@ pub fn bug(args: &Args) -> Result<i32> {
     let bug = &bugs[number];
     hand_out(&my, args.step, bug)?;
     note(&my, args.step, number + 1)?;
+    start::arrive(&my, args.step)?;
     let paint = Paint(paint::wanted(&stdout()));
-    println!("\n{}", paint.bold(&format!("{}: bug {} of {}", args.step, number + 1, bugs.len())));
+    println!("\n{}", paint.bold(&format!("Bug {} of {}", number + 1, bugs.len())));
     println!("\n{}\n", wrapped("  ", &bug.symptom));
     println!("Find the mistake in {}/ and mend it.", shown(&my.package(args.step).join("src")));
     let number = args.step.number();
     println!("Next: {}", paint.bold(&my.command(&format!("check {number}"))));
-    println!("When all holds, or by {}, you are told.\n", my.command(&format!("bug {number} --tell")));
+    println!(
+        "When all holds, or by {}, you are told.\n",
+        my.command(&format!("bug {number} --tell"))
+    );
     Ok(0)
 }
 
@@ -96,12 +100,15 @@ fn of_step(step: Step) -> Result<Vec<Bug>> {
 fn hand_out(my: &My, step: Step, bug: &Bug) -> Result<()> {
     let package = my.package(step);
     if package.exists() {
-        println!("  your {step} of before is kept in {}", shown(&aside::move_there(my.dir(), &package)?));
+        println!(
+            "  your {step} of before is kept in {}",
+            shown(&aside::move_there(my.dir(), &package)?)
+        );
     }
     Handout::reference(step)?.write(&package)?;
     bug.apply(my.dir())?;
     let note = package.join(SYMPTOM);
-    fs::write(&note, format!("{}\n", wrapped("", &bug.symptom)))
+    fs::write(&note, format!("{}\n", bug.symptom))
         .with_context(|| format!("cannot write {}", note.display()))
 }
 
@@ -140,7 +147,6 @@ mod tests {
                 let dir = tempfile::tempdir().unwrap();
                 let my = My::at(dir.path().to_owned());
                 hand_out(&my, step, &bug).unwrap();
-                assert!(!Handout::reference(step).unwrap().stands_in_whole(&my.package(step)));
                 assert!(my.package(step).join(SYMPTOM).exists());
             }
         }

@@ -19,7 +19,7 @@ use anyhow::Result;
 use evidence::paint;
 use std::io::IsTerminal;
 
-use crate::{my::Where, place::Choice, steps::Step};
+use crate::{bug, my::Where, place::Choice, steps::Step};
 pub use next::stopped_by;
 pub use outcome::Outcome;
 use page::Page;
@@ -64,6 +64,9 @@ pub fn check(args: &Args) -> Result<i32> {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
     } else {
         print!("{}", Page::of_stdout().whole(&subject, &outcome));
+        if let (true, Some(my)) = (outcome.passed, &subject.my) {
+            bug::found(my, subject.step)?;
+        }
     }
     Ok(i32::from(!outcome.passed))
 }

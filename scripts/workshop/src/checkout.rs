@@ -20,6 +20,15 @@ pub fn checkout() -> Result<PathBuf> {
     ours.canonicalize().context("the checkout is not where the workshop was built")
 }
 
+/// The unpacked kit of scripts/offline-kit that this program stands in, in `bin/`: a checkout in which
+/// every program of the reference is built already, for a machine that perhaps has no cargo.
+pub fn kit() -> Option<PathBuf> {
+    let bin = this_program().ok()?.parent()?.to_owned();
+    let kit = bin.parent()?.to_owned();
+    let is_kit = bin.ends_with("bin") && kit.join("steps/01-chroot/Cargo.toml").is_file();
+    is_kit.then_some(kit)
+}
+
 /// Everything that is made at run time is in here.
 pub fn work() -> Result<PathBuf> {
     Ok(checkout()?.join(".workshop"))

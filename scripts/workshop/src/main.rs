@@ -4,6 +4,7 @@
 mod advice;
 mod aside;
 mod attack;
+mod bug;
 mod build;
 mod check;
 mod checkout;
@@ -81,6 +82,8 @@ enum Command {
     Jump(start::Args),
     /// Ask the kernel what holds of your container, and what does not yet
     Check(check::Args),
+    /// A step with a real mistake in it: find it
+    Bug(bug::Args),
     /// Who of a class is where, from what `check --json` said
     Class(class::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
@@ -143,6 +146,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Diff(args)) => diff::diff(&args),
         Some(Command::Jump(args)) => start::jump(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Bug(args)) => bug::bug(&args),
         Some(Command::Class(args)) => class::class(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),

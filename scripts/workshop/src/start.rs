@@ -14,7 +14,7 @@ use crate::{
     place::Choice,
     settle::{self, Keep, Settled},
     shown::shown,
-    state::State,
+    state::{self, State},
     steps::Step,
 };
 
@@ -41,24 +41,36 @@ pub fn jump(args: &Args) -> Result<i32> {
 fn begin(args: &Args, keep: Keep) -> Result<i32> {
     let paint = Paint(paint::wanted(&stdout()));
     let my = My::at(args.place.path()?);
+    ground(&my, args.step, keep, args.choice)?;
+    hand_out(&my, args.step)?;
+    arrive(&my, args.step)?;
+    what_to_write(&my, args.step, paint)?;
+    Ok(0)
+}
+
+/// The workspace, and in it all steps before `step`.
+pub fn ground(my: &My, step: Step, keep: Keep, choice: Choice) -> Result<()> {
+    let paint = Paint(paint::wanted(&stdout()));
     std::fs::create_dir_all(my.dir())
         .with_context(|| format!("cannot make {}", my.dir().display()))?;
-    let hints = match my.last() {
-        Some(_) => my.state()?.hints,
-        None => Default::default(),
-    };
     for kept in manifest::write(my.dir())? {
         println!("  what was there before is in {}", shown(&kept));
     }
-    println!("\n{}  {}", paint.bold(&title(args.step)), question(args.step));
-    for step in Step::all().filter(|step| *step < args.step) {
-        let settled = settle::settle(&my, step, keep, args.choice)?;
+    println!("\n{}  {}", paint.bold(&title(step)), question(step));
+    for step in Step::all().filter(|it| *it < step) {
+        let settled = settle::settle(my, step, keep, choice)?;
         tell(step, &settled, paint);
     }
-    hand_out(&my, args.step)?;
-    State { step: args.step, hints }.save(my.dir())?;
-    what_to_write(&my, args.step, paint)?;
-    Ok(0)
+    Ok(())
+}
+
+/// From now on the learner is at this step.
+pub fn arrive(my: &My, step: Step) -> Result<()> {
+    let hints = match my.dir().join(state::FILE).exists() {
+        true => my.state()?.hints,
+        false => Default::default(),
+    };
+    State { step, hints }.save(my.dir())
 }
 
 fn title(step: Step) -> String {
