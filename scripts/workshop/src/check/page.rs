@@ -184,7 +184,7 @@ fn fitting(mut lines: Vec<String>, room: usize) -> Vec<String> {
         let shown = room.saturating_sub(1);
         let more = lines.len() - shown;
         lines.truncate(shown);
-        lines.push(format!("  ... {more} more lines: cargo workshop check shows all"));
+        lines.push(format!("  ... {more} more lines"));
     }
     lines
 }
