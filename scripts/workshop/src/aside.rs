@@ -25,13 +25,6 @@ pub fn copy_there(my: &Path, what: &Path) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// Writes a text there.
-pub fn write_there(my: &Path, name: &str, text: &str) -> Result<PathBuf> {
-    let to = place(my, &my.join(name))?;
-    fs::write(&to, text).with_context(|| format!("cannot write {}", to.display()))?;
-    Ok(to)
-}
-
 /// `my/aside/2026-11-21-15.04.05-steps-05-net-src-lib.rs`, with a number if there is one already.
 fn place(my: &Path, what: &Path) -> Result<PathBuf> {
     let aside = my.join("aside");

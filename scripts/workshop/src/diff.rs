@@ -62,10 +62,19 @@ fn lesson(step: Step, other: Step, paint: Paint) -> Result<String> {
     let _ = writeln!(text, "\n{}", paint.bold(&format!("the library of {other}")));
     for (name, source) in library {
         let path = PathBuf::from("steps").join(other.directory()).join(name);
-        let about = source.lines().next().unwrap_or_default().trim_start_matches("//! ");
-        let _ = writeln!(text, "  {:36} {}", path.display(), paint.dim(about));
+        let _ = writeln!(text, "  {:36} {}", path.display(), paint.dim(&about(source)));
     }
     Ok(text)
+}
+
+/// The first sentence of what a file says of itself.
+fn about(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let text = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    match text.split_once(". ") {
+        Some((sentence, _)) => format!("{sentence}."),
+        None => text,
+    }
 }
 
 /// All files that differ.

@@ -172,11 +172,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// `my/steps/05-net/src/lib.rs:12`
-    pub fn line(&self, package: &Path) -> String {
-        format!("{}:{}", package.join(&self.file).display(), self.function.line)
-    }
-
     pub fn body(&self) -> &str {
         &self.text[self.range()]
     }

@@ -9,6 +9,7 @@ use evidence::paint::{self, Paint};
 use crate::{
     checkout,
     exercise::{self, Exercise, Task},
+    handout::Handout,
     my::{My, Where},
     shape,
     steps::Step,
@@ -36,14 +37,9 @@ pub fn hint(args: &Args) -> Result<i32> {
     let mut state = my.state()?;
     let given = (state.hints.get(&name).copied().unwrap_or(0) + 1).min(hints.len());
     println!("\n{}\n", paint.bold(&format!("{name}  {what}")));
-    for (number, hint) in hints.iter().enumerate().take(given) {
-        let number = format!("{}.", number + 1);
-        let text = hint.replace('\n', "\n     ");
-        let line = format!("  {number} {text}");
-        println!(
-            "{}",
-            if number.starts_with(&given.to_string()) { line } else { paint.dim(&line) }
-        );
+    for (number, hint) in (1..=given).zip(&hints) {
+        let line = format!("  {number}. {}", hint.replace('\n', "\n     "));
+        println!("{}", if number == given { line } else { paint.dim(&line) });
     }
     println!("\n{}\n", paint.dim(&left(&my, &name, hints.len() - given)));
     state.hints.insert(name, given);
@@ -78,15 +74,25 @@ fn of_exercise(exercise: &Exercise) -> Result<Vec<String>> {
     Ok(hints)
 }
 
-/// For main.rs: what the step's README says, then which lines are new.
+/// For main.rs: what hints.md says, then what `run` calls that it did not call before, then the order.
 fn of_wiring(step: Step) -> Result<Vec<String>> {
     let mut hints = written(step, &step.number().to_string())?;
+    let old = match step.before() {
+        Some(before) => shape::of_function(Handout::reference(before)?.main(), "run")?,
+        None => Vec::new(),
+    };
+    let new = shape::of_function(Handout::reference(step)?.main(), "run")?;
+    let is_new = |line: &&String| !old.contains(line);
+    let mut calls: Vec<&str> = new.iter().filter(is_new).map(|line| line.trim()).collect();
+    calls.sort();
+    calls.dedup();
+    hints.push(format!("What `run` calls that it did not before:\n{}", calls.join("\n")));
+    let mark = |line: &String| format!("{} {line}", if old.contains(line) { " " } else { "+" });
+    let order: Vec<String> = new.iter().map(mark).collect();
+    hints.push(format!("In this order:\n{}", order.join("\n")));
     if let Some(before) = step.before() {
         let command = format!("cargo workshop diff {} {}", before.number(), step.number());
         hints.push(format!("The lesson itself, which is the solution:\n{command}"));
-    }
-    if hints.is_empty() {
-        hints.push("`run` calls what the library gives, in the order of its doc comments.".into());
     }
     Ok(hints)
 }

@@ -20,6 +20,7 @@ mod manifest;
 mod my;
 mod pager;
 mod place;
+mod progress;
 mod run;
 mod scene;
 mod settle;
@@ -68,6 +69,8 @@ enum Command {
     },
     /// Write my/ with a step's exercises blank, on top of your own earlier steps
     Start(start::Args),
+    /// Where you are, and what is next
+    Next(progress::Args),
     /// One more hint for an exercise
     Hint(hint::Args),
     /// Fill in one function, or main.rs
@@ -134,6 +137,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
         Some(Command::Start(args)) => start::start(&args),
+        Some(Command::Next(args)) => progress::next(&args),
         Some(Command::Hint(args)) => hint::hint(&args),
         Some(Command::Solve(args)) => solve::solve(&args),
         Some(Command::Diff(args)) => diff::diff(&args),

@@ -128,12 +128,15 @@ fn complete(my: &Path, file: &Path, ours: &str) -> Result<Option<PathBuf>> {
 /// Puts what is in `from` into `into`; what else is there stays.
 fn merge(into: &mut dyn TableLike, from: &dyn TableLike) {
     for (key, ours) in from.iter() {
-        let theirs = into.get_mut(key);
-        let tables = (ours.as_table_like(), theirs.and_then(Item::as_table_like_mut));
-        if let (Some(ours), Some(theirs)) = tables {
-            merge(theirs, ours);
-        } else if into.get(key).map(bare) != Some(bare(ours)) {
+        let Some(theirs) = into.get_mut(key) else {
             into.insert(key, ours.clone());
+            continue;
+        };
+        let same = bare(theirs) == bare(ours);
+        match (ours.as_table_like(), theirs.as_table_like_mut()) {
+            (Some(ours), Some(theirs)) => merge(theirs, ours),
+            _ if same => {}
+            _ => *theirs = ours.clone(),
         }
     }
 }

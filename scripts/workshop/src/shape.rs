@@ -1,6 +1,8 @@
 //! The shape of a solution: the calls that it makes, in order and at their depth, without arguments
 //! and without what only words an error.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use quote::ToTokens;
 use syn::{
@@ -8,6 +10,8 @@ use syn::{
     ExprWhile,
     visit::{self, Visit},
 };
+
+use crate::source;
 
 /// Calls that any function makes.
 const PLAIN: [&str; 14] = [
@@ -36,6 +40,13 @@ pub fn of_body(body: &str) -> Result<Vec<String>> {
     let mut shape = Shape::default();
     shape.visit_block(&block);
     Ok(shape.lines)
+}
+
+/// The same for a function of a text.
+pub fn of_function(text: &str, path: &str) -> Result<Vec<String>> {
+    let functions = source::functions(Path::new("main.rs"), text)?;
+    let found = functions.into_iter().find(|it| it.path == path);
+    of_body(&text[found.with_context(|| format!("there is no {path}"))?.body])
 }
 
 #[derive(Default)]

@@ -226,7 +226,7 @@ fn print(rows: &[Row]) -> usize {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.step == step).collect();
         let Some(any) = rows.first() else { continue };
         let columns: Vec<&Check> = any.looked_at().collect();
-        println!("\nStep {step}, {}: ✓ passes, ✗ its own is red, o a listed knock-on", STEPS[step]);
+        println!("\nStep {step}, {}: ✓ green, ✗ red, o red as listed", STEPS[step]);
         for (number, check) in columns.iter().enumerate() {
             println!("  {:>2} {:4} {}", number + 1, check.exercise, check.name);
         }
@@ -255,11 +255,14 @@ impl Row {
     }
 
     fn cell(&self, check: &Check) -> &'static str {
-        let own = matches!(&self.blank, Blank::One(exercise) if exercise == check.exercise);
-        match (self.passed.contains(&check.full_name()), own) {
-            (true, _) => "  ✓",
-            (false, true) => "  ✗",
-            (false, false) => "  o",
+        let exercise = self.name();
+        let own = exercise == check.exercise || self.blank == Blank::All;
+        let listed = knock_ons(&exercise).iter().any(|it| it.is_of(check));
+        match (self.passed.contains(&check.full_name()), own, listed) {
+            (true, ..) => "  ✓",
+            (false, true, _) => "  ✗",
+            (false, false, true) => "  o",
+            (false, false, false) => "  !",
         }
     }
 }
