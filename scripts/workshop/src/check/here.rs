@@ -19,13 +19,13 @@ use evidence::{
 };
 use nix::{
     sys::{
-        signal::{SigSet, Signal, kill},
+        signal::{Signal, kill},
         utsname::uname,
     },
     unistd::Pid,
 };
 
-use super::{Report, runner::Said};
+use super::{Report, runner::Said, signals::Signals};
 use crate::steps::Step;
 
 /// The runner starts it, with everything built.
@@ -50,11 +50,10 @@ const THREADS: usize = 8;
 pub fn check_here(args: &Args) -> Result<i32> {
     let kernel = uname().context("cannot ask for the kernel's name")?;
     tell(&Said::Kernel(kernel.release().to_string_lossy().into_owned()));
-    let ends: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    ends.thread_block().context("cannot hold signals back")?;
+    let signals = Signals::catch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])?;
     let scene = Scene::set(args.programs.clone(), &args.act)?;
     let ended = Arc::new(AtomicI32::new(0));
-    end_at(ends, ended.clone());
+    end_at(signals, ended.clone());
     let context = Context { step: args.step.number() as usize, scene: &scene };
     let mut checks = of_step(context.step);
     checks.retain(|check| !args.own || check.step == context.step);
@@ -83,9 +82,9 @@ fn run(checks: &[&Check], context: Context, ended: &AtomicI32) {
 
 /// A signal ends us, but not before what the checks made is gone: it ends their containers, and no
 /// check is begun any more.
-fn end_at(signals: SigSet, ended: Arc<AtomicI32>) {
+fn end_at(mut signals: Signals, ended: Arc<AtomicI32>) {
     thread::spawn(move || {
-        let signal = signals.wait().unwrap_or(Signal::SIGTERM);
+        let signal = signals.next().unwrap_or(Signal::SIGTERM);
         ended.store(128 + signal as i32, Ordering::Relaxed);
         loop {
             for process in host::descendants().unwrap_or_default() {
