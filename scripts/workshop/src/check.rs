@@ -9,6 +9,7 @@ mod outcome;
 mod page;
 mod report;
 pub mod runner;
+mod signals;
 mod subject;
 mod text;
 mod watch;

@@ -96,7 +96,11 @@ enum Command {
     CheckHere(check::here::Args),
     /// The process that keeps a lab running between checks
     #[command(hide = true, name = lab::kept::KEEP)]
-    LabKeep,
+    LabKeep {
+        /// End it; exit code 1 if there was none
+        #[arg(long)]
+        end: bool,
+    },
     /// The process that takes its orders, inside that lab
     #[command(hide = true, name = lab::kept::SERVE)]
     LabServe,
@@ -151,7 +155,8 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
-        Some(Command::LabKeep) => lab::kept::keep(),
+        Some(Command::LabKeep { end: true }) => Ok(i32::from(!lab::kept::end()?)),
+        Some(Command::LabKeep { end: false }) => lab::kept::keep(),
         Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }

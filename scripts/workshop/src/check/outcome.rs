@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Report;
 use crate::steps::Step;
 
+/// What `cargo workshop check --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outcome {
@@ -78,4 +79,21 @@ pub fn rustc() -> Result<String> {
         output => output.context("cannot run rustc")?,
     };
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To write it anew: `UPDATE=1 cargo test -p workshop schema`.
+    #[test]
+    fn the_schema_in_the_book_is_current() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Outcome)).unwrap() + "\n";
+        let file = crate::checkout::checkout().unwrap().join("book/src/check.schema.json");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &schema).unwrap();
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(written, schema, "UPDATE=1 cargo test -p workshop schema writes it anew");
+    }
 }

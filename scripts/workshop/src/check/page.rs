@@ -72,7 +72,11 @@ impl Page {
         lines.extend(self.report(shown));
         let others = outcome.failed().filter(|report| *report != shown);
         let head = format!("  {}", self.text.mark(Some(false)));
-        lines.extend(others.flat_map(|report| self.text.wrapped(&head, 4, &report.asks)));
+        lines.extend(
+            others.flat_map(|report| {
+                self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks)
+            }),
+        );
         lines
     }
 
@@ -91,7 +95,7 @@ impl Page {
     /// The question, and what is worth knowing of the answer.
     fn report(&self, report: &Report) -> Vec<String> {
         let head = format!("  {}", self.text.mark(report.passed));
-        let mut lines = self.text.wrapped(&head, 4, &report.asks);
+        let mut lines = self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks);
         if report.passed != Some(true) {
             lines.extend(self.text.wrapped("      ", 6, &shortened(&report.evidence)));
         }
@@ -148,7 +152,7 @@ impl Page {
     fn verdict(&self, outcome: &Outcome) -> Vec<String> {
         if outcome.error.is_some() {
             let said = "It does not compile yet: the message above is cargo's.";
-            return self.text.wrapped(&format!("{} ", self.text.mark(Some(false))), 3, said);
+            return self.text.wrapped(&self.text.mark(Some(false)), self.text.mark_width(), said);
         }
         let count = |passed| outcome.checks.iter().filter(|it| it.passed == passed).count();
         let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
@@ -158,7 +162,7 @@ impl Page {
         }
         let place = if outcome.place == "lab" { " in the lab" } else { "" };
         said += &format!(" ({:.1} s{place}).", outcome.seconds);
-        self.text.wrapped(&format!("{} ", self.text.mark(Some(failed == 0))), 3, &said)
+        self.text.wrapped(&self.text.mark(Some(failed == 0)), self.text.mark_width(), &said)
     }
 
     fn advice(&self, subject: &Subject, outcome: &Outcome) -> Vec<String> {
@@ -184,7 +188,7 @@ fn fitting(mut lines: Vec<String>, room: usize) -> Vec<String> {
         let shown = room.saturating_sub(1);
         let more = lines.len() - shown;
         lines.truncate(shown);
-        lines.push(format!("  ... {more} more lines: cargo workshop check shows all"));
+        lines.push(format!("  ... {more} more lines"));
     }
     lines
 }
