@@ -86,8 +86,8 @@ impl Bug {
 
     /// Takes the mistake back: its files become those of `checkout` again.
     pub fn mend(&self, checkout: &Path, tree: &Path) -> Result<()> {
-        let files = self.files()?.into_iter();
-        files.map(|(path, _)| write(&tree.join(&path), &read(&checkout.join(&path))?)).collect()
+        let mut files = self.files()?.into_iter();
+        files.try_for_each(|(path, _)| write(&tree.join(&path), &read(&checkout.join(&path))?))
     }
 
     /// The files that it is in, below the checkout, and what is wrong in each.
@@ -137,4 +137,43 @@ fn read(path: &Path) -> Result<String> {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str =
+        "Mistake: none\nSymptom: it is\n  well\nCaught by: CHECK\nSeen in: tests\n";
+    const DIFF: &str = "\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-good\n+bad\n";
+
+    fn bug(check: &str) -> Result<Bug> {
+        Bug::parse("01-x".into(), HEADER.replace("CHECK", check) + DIFF)
+    }
+
+    #[test]
+    fn a_header_is_read_and_its_checks_must_exist() {
+        let read = bug("01-chroot/exit-codes").unwrap();
+        assert_eq!((read.step, &read.symptom[..], read.caught_by.len()), (1, "it is well", 1));
+        assert!(bug("all").unwrap().caught_by.len() > 5);
+        for wrong in ["", "01-chroot/no-such", "02-uts/names-inside"] {
+            assert!(bug(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_bug_is_made_and_taken_back_and_a_file_that_moved_on_is_named() {
+        let (tree, checkout) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = tree.path().join("f");
+        for dir in [&tree, &checkout] {
+            fs::write(dir.path().join("f"), "good\n").unwrap();
+        }
+        let bug = bug("all").unwrap();
+        bug.apply(tree.path()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "bad\n");
+        let error = bug.apply(tree.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("01-x.patch no longer applies to f"), "{error:#}");
+        bug.mend(checkout.path(), tree.path()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "good\n");
+    }
 }

@@ -62,22 +62,28 @@ pub fn check_here(args: &Args) -> Result<i32> {
     Ok(ended.load(Ordering::Relaxed))
 }
 
-/// Several at once. None is begun any more once we are ended.
+/// The first alone; then several at once, unless it has shown that they would be in each other's way.
 fn run(checks: &[&Check], context: Context, ended: &AtomicI32) {
+    let (first, others) = checks.split_at(checks.len().min(1));
+    some(first, context, ended, &AtomicUsize::new(0));
+    let threads = if context.scene.is_spoilt() { 1 } else { THREADS };
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = report(check, context);
-                    if ended.load(Ordering::Relaxed) != 0 {
-                        break;
-                    }
-                    tell(&Said::Report(report));
-                }
-            });
+        for _ in 0..threads {
+            scope.spawn(|| some(others, context, ended, &next));
         }
     });
+}
+
+/// One after the other as long as there is a next. None is begun any more once we are ended.
+fn some(checks: &[&Check], context: Context, ended: &AtomicI32, next: &AtomicUsize) {
+    while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let report = report(check, context);
+        if ended.load(Ordering::Relaxed) != 0 {
+            break;
+        }
+        tell(&Said::Report(report));
+    }
 }
 
 /// A signal ends us, but not before what the checks made is gone: it ends their containers, and no
