@@ -13,6 +13,7 @@ mod signals;
 mod subject;
 mod text;
 mod watch;
+pub mod why;
 
 use std::io::stderr;
 

@@ -94,6 +94,9 @@ enum Command {
     /// The checks of a step, run where this is started
     #[command(hide = true, name = check::runner::HERE)]
     CheckHere(check::here::Args),
+    /// Why the program of a step fails, found out where this is started
+    #[command(hide = true, name = check::why::EXPLAIN)]
+    ExplainHere(check::here::Args),
     /// The process that keeps a lab running between checks
     #[command(hide = true, name = lab::kept::KEEP)]
     LabKeep {
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
+        Some(Command::ExplainHere(args)) => check::why::explain_here(&args),
         Some(Command::LabKeep { end: true }) => Ok(i32::from(!lab::kept::end()?)),
         Some(Command::LabKeep { end: false }) => lab::kept::keep(),
         Some(Command::LabServe) => lab::kept::serve(),

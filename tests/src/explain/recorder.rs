@@ -220,7 +220,8 @@ fn context_log(failed: &Failed) -> Vec<String> {
     use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
     let context = || -> Option<OwnedFd> {
         let pidfd = pidfd_open(Pid::from_raw(failed.pid.as_raw())?, PidfdFlags::empty()).ok()?;
-        pidfd_getfd(pidfd, failed.int(0), PidfdGetfdFlags::empty()).ok()
+        let number = Some(failed.int(0)).filter(|number| *number >= 0)?;
+        pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty()).ok()
     };
     context().map(|context| lines(&mut File::from(context))).unwrap_or_default()
 }

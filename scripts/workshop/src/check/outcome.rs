@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Report;
+use super::{Report, why::Why};
 use crate::steps::Step;
 
 /// What `cargo workshop check --json` prints.
@@ -22,6 +22,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// The step's own checks first, then those of earlier steps that it still has to keep.
     pub checks: Vec<Report>,
+    /// The system call of a plain container that failed, if one did, and why.
+    pub why: Option<Why>,
     /// Where the kernel was asked: `here`, `sudo` or `lab`.
     pub place: String,
     pub versions: Versions,
@@ -49,6 +51,7 @@ impl Outcome {
             passed: true,
             error: None,
             checks: Vec::new(),
+            why: None,
             place: "here".into(),
             versions: Versions::default(),
             seconds: 1.5,

@@ -36,6 +36,7 @@ impl Page {
             lines.extend(reports.iter().flat_map(|report| self.report(report)));
         }
         lines.extend(self.earlier(outcome));
+        lines.extend(self.why(outcome));
         lines.push(String::new());
         lines.extend(self.verdict(outcome));
         lines.extend(self.advice(subject, outcome));
@@ -70,6 +71,7 @@ impl Page {
         let Some(shown) = stopped_by(outcome) else { return Vec::new() };
         let mut lines = self.bold(&shown.title());
         lines.extend(self.report(shown));
+        lines.extend(self.why(outcome));
         let others = outcome.failed().filter(|report| *report != shown);
         let head = format!("  {}", self.text.mark(Some(false)));
         lines.extend(
@@ -146,6 +148,21 @@ impl Page {
         let mut lines = vec![String::new()];
         lines.extend(self.bold(&said));
         lines.extend(not_held.flat_map(|report| self.report(report)));
+        lines
+    }
+
+    /// The call that failed, which of the reasons for that holds, what mends it.
+    fn why(&self, outcome: &Outcome) -> Vec<String> {
+        let Some(why) = &outcome.why else { return Vec::new() };
+        let mut lines = vec![String::new()];
+        lines.extend(self.bold(&format!("{} failed: {}", why.call, why.errno)));
+        for (head, text) in
+            [("  why  ", &why.reason), ("  fix  ", &why.fix), ("  see  ", &why.page)]
+        {
+            if !text.is_empty() {
+                lines.extend(self.text.wrapped(head, 7, text));
+            }
+        }
         lines
     }
 
