@@ -8,6 +8,7 @@ pub mod calls;
 pub mod capability;
 pub mod cgroup;
 pub mod checks;
+pub mod explain;
 pub mod host;
 pub mod idmap;
 pub mod interface;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod terminal;
 pub mod tracer;
 pub mod walls;
+pub mod zoo;
 
 pub use answer::Answer;
 pub use probe::Probe;

@@ -8,10 +8,25 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// The checkout that this program was built in: two directories above its manifest.
+/// The checkout that this program is in, below `target/`; else, as in the lab, the one that it was built
+/// in: two directories above its manifest.
 pub fn checkout() -> Result<PathBuf> {
+    let us = this_program()?;
+    let is_checkout = |dir: &&Path| dir.join("scripts/workshop/Cargo.toml").is_file();
+    if let Some(checkout) = us.ancestors().find(is_checkout) {
+        return Ok(checkout.to_owned());
+    }
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     ours.canonicalize().context("the checkout is not where the workshop was built")
+}
+
+/// The unpacked kit of scripts/offline-kit that this program stands in, in `bin/`: a checkout in which
+/// every program of the reference is built already, for a machine that perhaps has no cargo.
+pub fn kit() -> Option<PathBuf> {
+    let bin = this_program().ok()?.parent()?.to_owned();
+    let kit = bin.parent()?.to_owned();
+    let is_kit = bin.ends_with("bin") && kit.join("steps/01-chroot/Cargo.toml").is_file();
+    is_kit.then_some(kit)
 }
 
 /// Everything that is made at run time is in here.

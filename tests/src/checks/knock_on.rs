@@ -137,6 +137,7 @@ const TABLE: &[(&[&str], &[KnockOn])] = &[
             also("09-seccomp/calls-that-are-allowed", NO_FILTER),
             also("09-seccomp/clone3-is-not-there", NO_FILTER),
             also("09-seccomp/x32-is-not-there", NO_FILTER),
+            also("09-seccomp/newer-calls-are-not-there", NO_FILTER),
             also("09-seccomp/comparisons-of-64-bits", NO_FILTER),
             also("09-seccomp/terminal-commands", NO_FILTER),
             also("09-seccomp/own-profile", NO_FILTER),

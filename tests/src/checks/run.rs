@@ -15,6 +15,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use super::scene::detach_below;
 use super::{Context, STEPS};
 use crate::tracer::Traced;
 use crate::{Probe, Process};
@@ -147,6 +148,7 @@ impl<'a> Run<'a> {
         {
             self.flags.extend(["--network".into(), "none".into()]);
         }
+        detach_below(&self.root)?;
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
         self.command.args(&self.flags).arg(&self.root).args(command);
         self.command.stdin(Stdio::piped()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::STEPS;
 use super::need::{ROOTS_RANGE, granted, maps_owners};
+use crate::mountinfo;
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -70,8 +71,15 @@ impl Scene {
         open_to_all(TempDir::new_in(self.dir.path()).context("cannot make a directory")?)
     }
 
+    /// Whether a step has mounted something on our side, where its containers get in each other's way:
+    /// the checks that are left are then to be run one by one.
+    pub fn is_spoilt(&self) -> bool {
+        mounts_below(self.dir.path()).is_ok_and(|mounts| !mounts.is_empty())
+    }
+
     /// Removes what it made, when all checks are done.
     pub fn remove(&self) -> Result<()> {
+        detach_below(self.dir.path())?;
         fs::remove_dir_all(&self.dir).context("cannot remove the scene's directory")
     }
 
@@ -170,6 +178,26 @@ fn leave_the_host() -> Result<()> {
             .context("cannot change the propagation of /")?;
     }
     Ok(())
+}
+
+/// Lets go of what is mounted at or below `path` in our mount namespace. A step that does not make its
+/// mounts private leaves them with its host, and what is mounted there already is doubled each time.
+pub(super) fn detach_below(path: &Path) -> Result<()> {
+    for mount in mounts_below(path)?.iter().rev() {
+        // Another check may have been faster, or it went with the one above it.
+        let _ = umount2(mount.as_path(), MntFlags::MNT_DETACH);
+    }
+    Ok(())
+}
+
+/// Only root's steps can mount anything here.
+fn mounts_below(path: &Path) -> Result<Vec<PathBuf>> {
+    if !geteuid().is_root() {
+        return Ok(Vec::new());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read mountinfo")?;
+    let points = mountinfo::parse(&mounts).into_iter().map(|mount| PathBuf::from(mount.point));
+    Ok(points.filter(|point| point.starts_with(path)).collect())
 }
 
 /// A path as text; ours are all plain.

@@ -62,6 +62,15 @@ pub(super) const CHECKS: &[Check] = &[
         ..STEP
     },
     Check {
+        name: "newer-calls-are-not-there",
+        asks: "Is a call that is newer than the profile answered with ENOSYS, so that programs use an older one?",
+        look_at: "compile.rs: dispatch, ranges; seccomp(2), syscalls(2)",
+        exercise: "9.3",
+        before: Some("the kernel does not know it either"),
+        run: newer_calls_are_not_there,
+        ..STEP
+    },
+    Check {
         name: "foreign-architecture-kills",
         asks: "Is a process that makes a call of 32-bit x86, by `int 0x80`, killed with SIGSYS?",
         look_at: "compile.rs: compile; seccomp(2): the field arch",
@@ -292,6 +301,15 @@ fn comparisons_of_64_bits(context: &Context) -> Result<()> {
             let wanted = if refused { "EOPNOTSUPP" } else { "ok" };
             expect(&what, ended.answer(number)?, wanted)?;
         }
+    }
+    Ok(())
+}
+
+/// A number that no table of calls has reached yet, and the last before the x32 numbers.
+fn newer_calls_are_not_there(context: &Context) -> Result<()> {
+    for number in ["4095", "1073741823"] {
+        let ended = context.container().run(&[&format!("call {number}")])?;
+        expect(&format!("call {number}"), ended.answer(0)?, "ENOSYS")?;
     }
     Ok(())
 }
