@@ -191,8 +191,10 @@ fn latecomer() -> Result<()> {
 fn nothing_is_overwritten() -> Result<()> {
     let learner = Learner::new()?;
     learner.types("start 1")?;
+    learner.edits(1, "Cargo.toml", "[dependencies]", "[dependencies]\n# my dependency")?;
     let fresh = learner.types("start 1")?;
     ensure!(!fresh.contains("aside"), "an untouched step is moved aside: {fresh}");
+    ensure!(learner.reads(1, "Cargo.toml")?.contains("# my dependency"), "start overwrote it");
     learner.edits(1, "src/exec.rs", "fn exists", "// of mine\nfn exists")?;
     learner.types("solve 1.5")?;
     ensure!(learner.has_aside("exercise 1.5 is not written yet"), "solve keeps no old body");
