@@ -236,6 +236,7 @@ fn not_rust() -> Result<()> {
     let place = format!("{}:", learner.package(2).join("src/lib.rs").display());
     ensure!(output.status.code() == Some(125) && said.contains(&place), "{said}");
     ensure!(said.contains("this is not Rust"), "{said}");
+    ensure!(learner.types("next")?.contains("mend unshare"), "next does not see it");
     learner.edits(2, "src/lib.rs", "fun set_hostname(", "fn other_name(")?;
     let said = String::from_utf8_lossy(&learner.run("solve 2.2")?.stderr).into_owned();
     ensure!(said.contains("the function set_hostname of exercise 2.2 is no more in"), "{said}");
