@@ -9,9 +9,11 @@ mod outcome;
 mod page;
 mod report;
 pub mod runner;
+mod signals;
 mod subject;
 mod text;
 mod watch;
+pub mod why;
 
 use std::io::stderr;
 

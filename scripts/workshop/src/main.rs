@@ -91,9 +91,16 @@ enum Command {
     /// The checks of a step, run where this is started
     #[command(hide = true, name = check::runner::HERE)]
     CheckHere(check::here::Args),
+    /// Why the program of a step fails, found out where this is started
+    #[command(hide = true, name = check::why::EXPLAIN)]
+    ExplainHere(check::here::Args),
     /// The process that keeps a lab running between checks
     #[command(hide = true, name = lab::kept::KEEP)]
-    LabKeep,
+    LabKeep {
+        /// End it; exit code 1 if there was none
+        #[arg(long)]
+        end: bool,
+    },
     /// The process that takes its orders, inside that lab
     #[command(hide = true, name = lab::kept::SERVE)]
     LabServe,
@@ -147,7 +154,9 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
-        Some(Command::LabKeep) => lab::kept::keep(),
+        Some(Command::ExplainHere(args)) => check::why::explain_here(&args),
+        Some(Command::LabKeep { end: true }) => Ok(i32::from(!lab::kept::end()?)),
+        Some(Command::LabKeep { end: false }) => lab::kept::keep(),
         Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }

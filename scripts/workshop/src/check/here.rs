@@ -4,16 +4,28 @@
 use std::{
     io::{Write, stdout},
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicUsize, Ordering},
+    },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use evidence::checks::{self, Check, Context, Scene};
-use nix::sys::utsname::uname;
+use evidence::{
+    checks::{self, Check, Context, Scene},
+    host,
+};
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        utsname::uname,
+    },
+    unistd::Pid,
+};
 
-use super::{Report, runner::Said};
+use super::{Report, runner::Said, signals::Signals};
 use crate::steps::Step;
 
 /// The runner starts it, with everything built.
@@ -34,26 +46,53 @@ pub struct Args {
 /// Checks wait most of the time: for containers to start, and to end.
 const THREADS: usize = 8;
 
-/// Exit code 0 when all were run, whatever came of them.
+/// Exit code 0 when all were run, whatever came of them; 128+n when signal n ended it.
 pub fn check_here(args: &Args) -> Result<i32> {
     let kernel = uname().context("cannot ask for the kernel's name")?;
     tell(&Said::Kernel(kernel.release().to_string_lossy().into_owned()));
+    let signals = Signals::catch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])?;
     let scene = Scene::set(args.programs.clone(), &args.act)?;
+    let ended = Arc::new(AtomicI32::new(0));
+    end_at(signals, ended.clone());
     let context = Context { step: args.step.number() as usize, scene: &scene };
     let mut checks = of_step(context.step);
     checks.retain(|check| !args.own || check.step == context.step);
+    run(&checks, context, &ended);
+    scene.remove().context("cannot clear up after the checks")?;
+    Ok(ended.load(Ordering::Relaxed))
+}
+
+/// Several at once. None is begun any more once we are ended.
+fn run(checks: &[&Check], context: Context, ended: &AtomicI32) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    tell(&Said::Report(report(check, context)));
+                    let report = report(check, context);
+                    if ended.load(Ordering::Relaxed) != 0 {
+                        break;
+                    }
+                    tell(&Said::Report(report));
                 }
             });
         }
     });
-    scene.remove().context("cannot clear up after the checks")?;
-    Ok(0)
+}
+
+/// A signal ends us, but not before what the checks made is gone: it ends their containers, and no
+/// check is begun any more.
+fn end_at(mut signals: Signals, ended: Arc<AtomicI32>) {
+    thread::spawn(move || {
+        let signal = signals.next().unwrap_or(Signal::SIGTERM);
+        ended.store(128 + signal as i32, Ordering::Relaxed);
+        loop {
+            for process in host::descendants().unwrap_or_default() {
+                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
 }
 
 /// All checks that must hold of a step: its own first, then those of the steps before it.
@@ -97,9 +136,9 @@ mod tests {
 
     #[test]
     fn a_steps_own_checks_come_first_and_what_was_replaced_does_not_come() {
-        let checks = of_step(4);
-        assert!(checks[0].step == 4 && checks.last().is_some_and(|last| last.step < 4));
-        assert!(checks.iter().all(|check| check.until >= 4));
-        assert!(checks::all().any(|check| check.step < 4 && check.until < 4));
+        let checks = of_step(9);
+        assert!(checks[0].step == 9 && checks.last().is_some_and(|last| last.step < 9));
+        assert!(checks.iter().all(|check| check.until >= 9));
+        assert!(checks::all().any(|check| check.until < 9));
     }
 }

@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Report;
+use super::{Report, why::Why};
 use crate::steps::Step;
 
+/// What `cargo workshop check --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outcome {
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// The step's own checks first, then those of earlier steps that it still has to keep.
     pub checks: Vec<Report>,
+    /// The system call of a plain container that failed, if one did, and why.
+    pub why: Option<Why>,
     /// Where the kernel was asked: `here`, `sudo` or `lab`.
     pub place: String,
     pub versions: Versions,
@@ -47,6 +50,7 @@ impl Outcome {
             passed: true,
             error: None,
             checks: Vec::new(),
+            why: None,
             place: "here".into(),
             versions: Versions::default(),
             seconds: 1.5,
@@ -74,4 +78,21 @@ pub fn rustc() -> Result<String> {
     let program = std::env::var_os("RUSTC").unwrap_or("rustc".into());
     let output = Command::new(program).arg("--version").output().context("cannot run rustc")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To write it anew: `UPDATE=1 cargo test -p workshop schema`.
+    #[test]
+    fn the_schema_in_the_book_is_current() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Outcome)).unwrap() + "\n";
+        let file = crate::checkout::checkout().unwrap().join("book/src/check.schema.json");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &schema).unwrap();
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(written, schema, "UPDATE=1 cargo test -p workshop schema writes it anew");
+    }
 }

@@ -36,6 +36,7 @@ impl Page {
             lines.extend(reports.iter().flat_map(|report| self.report(report)));
         }
         lines.extend(self.earlier(outcome));
+        lines.extend(self.why(outcome));
         lines.push(String::new());
         lines.extend(self.verdict(outcome));
         lines.extend(self.advice(subject, outcome));
@@ -70,9 +71,14 @@ impl Page {
         let Some(shown) = stopped_by(outcome) else { return Vec::new() };
         let mut lines = self.bold(&shown.title());
         lines.extend(self.report(shown));
+        lines.extend(self.why(outcome));
         let others = outcome.failed().filter(|report| *report != shown);
         let head = format!("  {}", self.text.mark(Some(false)));
-        lines.extend(others.flat_map(|report| self.text.wrapped(&head, 4, &report.asks)));
+        lines.extend(
+            others.flat_map(|report| {
+                self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks)
+            }),
+        );
         lines
     }
 
@@ -91,7 +97,7 @@ impl Page {
     /// The question, and what is worth knowing of the answer.
     fn report(&self, report: &Report) -> Vec<String> {
         let head = format!("  {}", self.text.mark(report.passed));
-        let mut lines = self.text.wrapped(&head, 4, &report.asks);
+        let mut lines = self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks);
         if report.passed != Some(true) {
             lines.extend(self.text.wrapped("      ", 6, &shortened(&report.evidence)));
         }
@@ -145,10 +151,25 @@ impl Page {
         lines
     }
 
+    /// The call that failed, which of the reasons for that holds, what mends it.
+    fn why(&self, outcome: &Outcome) -> Vec<String> {
+        let Some(why) = &outcome.why else { return Vec::new() };
+        let mut lines = vec![String::new()];
+        lines.extend(self.bold(&format!("{} failed: {}", why.call, why.errno)));
+        for (head, text) in
+            [("  why  ", &why.reason), ("  fix  ", &why.fix), ("  see  ", &why.page)]
+        {
+            if !text.is_empty() {
+                lines.extend(self.text.wrapped(head, 7, text));
+            }
+        }
+        lines
+    }
+
     fn verdict(&self, outcome: &Outcome) -> Vec<String> {
         if outcome.error.is_some() {
             let said = "It does not compile yet: the message above is cargo's.";
-            return self.text.wrapped(&format!("{} ", self.text.mark(Some(false))), 3, said);
+            return self.text.wrapped(&self.text.mark(Some(false)), self.text.mark_width(), said);
         }
         let count = |passed| outcome.checks.iter().filter(|it| it.passed == passed).count();
         let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
@@ -158,7 +179,7 @@ impl Page {
         }
         let place = if outcome.place == "lab" { " in the lab" } else { "" };
         said += &format!(" ({:.1} s{place}).", outcome.seconds);
-        self.text.wrapped(&format!("{} ", self.text.mark(Some(failed == 0))), 3, &said)
+        self.text.wrapped(&self.text.mark(Some(failed == 0)), self.text.mark_width(), &said)
     }
 
     fn advice(&self, subject: &Subject, outcome: &Outcome) -> Vec<String> {
@@ -184,7 +205,7 @@ fn fitting(mut lines: Vec<String>, room: usize) -> Vec<String> {
         let shown = room.saturating_sub(1);
         let more = lines.len() - shown;
         lines.truncate(shown);
-        lines.push(format!("  ... {more} more lines: cargo workshop check shows all"));
+        lines.push(format!("  ... {more} more lines"));
     }
     lines
 }

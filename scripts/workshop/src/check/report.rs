@@ -14,7 +14,7 @@ pub struct Report {
     pub check: String,
     /// What the kernel was asked.
     pub asks: String,
-    /// None: it cannot be looked for here.
+    /// Nothing if it cannot be looked for here.
     pub passed: Option<bool>,
     /// What the kernel answered and what was expected; or why it could not be asked.
     pub evidence: String,

@@ -9,6 +9,7 @@ use super::{
     Args, Outcome, Progress, Report,
     outcome::{Versions, rustc},
     runner::{self, Asked},
+    why::why,
 };
 use crate::{
     advice, build, checkout,
@@ -59,6 +60,7 @@ impl Subject {
             passed: false,
             error: None,
             checks: Vec::new(),
+            why: None,
             place: String::new(),
             versions: Versions {
                 workshop: env!("CARGO_PKG_VERSION").into(),
@@ -101,6 +103,10 @@ impl Subject {
         let place = self.choice.place_of(self.step)?;
         let Asked { kernel, reports } =
             runner::ask(place, &programs, self.step, &mut |report| progress.asked(report))?;
+        if reports.iter().any(Report::failed) {
+            // It is one help more: without it the checks' own words stand.
+            outcome.why = why(place, &programs, self.step).unwrap_or(None);
+        }
         outcome.place = name(place).into();
         outcome.versions.kernel = kernel;
         outcome.checks = reports;

@@ -29,16 +29,25 @@ impl Text {
         }
     }
 
-    /// ✓, ✗ or – in its colour.
+    /// ✓, ✗ or – in its colour, and a space.
     pub fn mark(self, passed: Option<bool>) -> String {
-        match (passed, self.unicode) {
-            (Some(true), true) => self.paint.green("✓ "),
-            (Some(true), false) => self.paint.green("ok"),
-            (Some(false), true) => self.paint.red("✗ "),
-            (Some(false), false) => self.paint.red("NO"),
-            (None, true) => self.paint.dim("– "),
-            (None, false) => self.paint.dim("--"),
-        }
+        let (unicode, ascii) = match passed {
+            Some(true) => ("✓", "ok"),
+            Some(false) => ("✗", "NO"),
+            None => ("–", "--"),
+        };
+        let mark = if self.unicode { unicode } else { ascii };
+        let painted = match passed {
+            Some(true) => self.paint.green(mark),
+            Some(false) => self.paint.red(mark),
+            None => self.paint.dim(mark),
+        };
+        painted + " "
+    }
+
+    /// How many columns a mark takes.
+    pub fn mark_width(self) -> usize {
+        if self.unicode { 2 } else { 3 }
     }
 
     /// Wraps what others wrote behind a head of as many columns as further lines are indented.

@@ -13,18 +13,22 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use notify::{Event, EventKind, RecursiveMode, Watcher, recommended_watcher};
 
-use super::{Outcome, Progress, keys::Keys, next, page::Page, subject::Subject};
-use crate::{
-    checkout,
-    lab::terminal::{Signals, WindowSize},
-};
+use super::{Outcome, Progress, keys::Keys, next, page::Page, signals::Signals, subject::Subject};
+use crate::{checkout, lab::terminal::WindowSize};
 
 /// Editors save in several acts: we wait until it has been quiet for so long.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// What ends us, and what makes us draw anew.
+const CAUGHT: [Signal; 5] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGWINCH];
 
 const KEYS: &str = "h hint   d diff   n next   q quit";
 
@@ -51,7 +55,7 @@ impl Bell {
 /// Until `q`, or a signal: its exit code is a shell's.
 pub fn watch(subject: Subject) -> Result<i32> {
     let keys = Keys::take().context("cannot watch")?;
-    let signals = Signals::block()?;
+    let signals = Signals::catch(&CAUGHT)?;
     let (read, write) = pipe().context("cannot make a pipe")?;
     let (send, news) = mpsc::channel();
     let bell = Bell { news: send, pipe: Arc::new(OwnedFd::from(write).into()) };
@@ -95,12 +99,16 @@ impl Watch {
         let stdin = std::io::stdin();
         let mut files = [stdin.as_fd(), self.signals.as_fd(), self.pipe.as_fd()]
             .map(|file| PollFd::new(file, PollFlags::POLLIN));
-        poll(&mut files, PollTimeout::NONE).context("cannot wait")?;
+        match poll(&mut files, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("cannot wait"),
+        }
         let [key, signal, news] = files.map(|file| file.any().unwrap_or(false));
         if signal {
             match self.signals.next()? {
-                None | Some(Signal::SIGWINCH | Signal::SIGPIPE) => {}
-                Some(signal) => return Ok(Some(128 + signal as i32)),
+                // The window has another size: all is drawn anew.
+                Signal::SIGWINCH => {}
+                signal => return Ok(Some(128 + signal as i32)),
             }
         }
         if news {
@@ -178,13 +186,20 @@ impl Watch {
         }
         let _ = command.status();
         // Ctrl-C was for the command.
-        while let Some(signal) = self.signals.next()? {
-            let _ = signal;
-        }
+        self.forget_signals()?;
         self.keys.resume()?;
         print!("\n(any key goes on) ");
         let _ = stdout().flush();
         self.keys.next();
+        Ok(())
+    }
+
+    fn forget_signals(&mut self) -> Result<()> {
+        let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut waiting, PollTimeout::ZERO).context("cannot wait")? > 0 {
+            self.signals.next()?;
+            waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        }
         Ok(())
     }
 

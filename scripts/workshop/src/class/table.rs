@@ -28,9 +28,13 @@ fn row(text: Text, learner: &Learner, width: usize) -> Vec<String> {
     let (held, all) = learner.held();
     let mark = text.mark(Some(learner.outcome.passed));
     let step = format!("{} {}", learner.step.number(), learner.step.name());
-    let head = format!("  {mark} {name:width$}  ");
+    let head = format!("  {mark}{name:width$}  ");
     let stop = learner.stopped_by().unwrap_or_default();
-    text.wrapped(&head, width + 7, &format!("{step:10}  {held:2} of {all:2}  {stop}"))
+    text.wrapped(
+        &head,
+        width + 4 + text.mark_width(),
+        &format!("{step:10}  {held:2} of {all:2}  {stop}"),
+    )
 }
 
 #[cfg(test)]
