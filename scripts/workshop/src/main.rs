@@ -5,6 +5,7 @@ mod attack;
 mod build;
 mod checkout;
 mod clean;
+mod doctor;
 mod home;
 mod lab;
 mod place;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Try what each step needs here; for what fails: why, what mends it, what undoes that
+    Doctor(doctor::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -87,6 +90,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
+        Some(Command::Doctor(args)) => doctor::doctor(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
