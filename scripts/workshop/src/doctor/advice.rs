@@ -69,7 +69,8 @@ fn building(name: &str, reason: &str, host: &Host) -> Advice {
 
 fn tool(name: &str, reason: &str, host: &Host) -> Advice {
     match name {
-        "git" | "sudo" if reason.contains("PATH") => package(name, reason, host),
+        "git" => package("git", reason, host),
+        "sudo" if reason.contains("PATH") => by_root(package("sudo", reason, host)),
         "pager" => package("less", reason, host),
         "sudo" => advice(
             reason,
@@ -77,6 +78,11 @@ fn tool(name: &str, reason: &str, host: &Host) -> Advice {
             "as root: gpasswd --delete USER sudo",
         ),
         "lab-kernel" if reason.contains("x86_64") => advice(reason, ANOTHER, NOTHING),
+        "lab-kernel" if reason.contains("(EACCES)") => advice(
+            reason,
+            "cargo workshop lab true, once, as the user to whom the checkout belongs",
+            "cargo workshop clean, as the same",
+        ),
         _ => advice(
             reason,
             "put user-mode-linux_6.1um4+b13_amd64.deb of Debian at .workshop/lab/user-mode-linux.deb",
@@ -88,6 +94,12 @@ fn tool(name: &str, reason: &str, host: &Host) -> Advice {
 /// A package, by the name that this distribution has for it.
 fn package(what: &str, reason: &str, host: &Host) -> Advice {
     advice(reason, install(what, host), remove(what, host))
+}
+
+/// Where there is no sudo yet.
+fn by_root(with_sudo: Advice) -> Advice {
+    let as_root = |command: &str| format!("as root: {}", command.trim_start_matches("sudo "));
+    advice(&with_sudo.reason, as_root(&with_sudo.fix), as_root(&with_sudo.undo))
 }
 
 fn range(reason: &str, host: &Host) -> Advice {

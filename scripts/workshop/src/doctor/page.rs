@@ -95,8 +95,7 @@ impl Page {
     }
 
     fn row(&self, row: &Row, sides: &[Side]) {
-        let marks: Vec<String> =
-            sides.iter().map(|side| self.mark(row.outcomes.get(side))).collect();
+        let marks: Vec<String> = sides.iter().map(|side| self.mark(row, *side)).collect();
         let indent = " ".repeat(2 + 5 * sides.len() + 1);
         let what = self.fit(&row.what, indent.len());
         println!("  {}  {}", marks.join(" "), what.join(&format!("\n{indent}")));
@@ -115,14 +114,15 @@ impl Page {
         }
     }
 
-    /// A mark in the middle of its column.
-    fn mark(&self, outcome: Option<&Outcome>) -> String {
+    /// A mark in the middle of its column. Red: a step cannot do without.
+    fn mark(&self, row: &Row, side: Side) -> String {
         let [works, fails, untried] = self.marks();
-        let mark = match outcome {
+        let mark = match row.outcomes.get(&side) {
             None => " ".to_string(),
             Some(Outcome::Works { .. }) => self.paint.green(works),
-            Some(Outcome::Fails { .. }) => self.paint.red(fails),
-            Some(Outcome::Untried { .. }) => self.paint.yellow(untried),
+            Some(Outcome::Fails { .. }) if row.needed => self.paint.red(fails),
+            Some(Outcome::Fails { .. }) => self.paint.yellow(fails),
+            Some(Outcome::Untried { .. }) => self.paint.dim(untried),
         };
         format!(" {mark}  ")
     }

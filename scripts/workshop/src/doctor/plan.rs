@@ -67,9 +67,9 @@ fn one(step: Step, columns: &Columns, rights: Rights) -> Planned {
     let obstacle = match first {
         Some((_, side)) => obstacle(step, side, columns),
         None if rights == Rights::Password => Some(
-            "it needs root, and sudo wants a password: run `sudo -v`, then doctor again".into(),
+            "root is needed, and sudo wants a password: run `sudo -v`, then doctor again".into(),
         ),
-        None => Some("it needs root, and there is none".into()),
+        None => Some("root is needed, and there is none".into()),
     };
     match (first, obstacle) {
         (Some((Place::Sudo, side)), None) => planned("sudo", Some(side), None),

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Error, Result, bail};
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -123,8 +124,15 @@ fn failure(error: &Error) -> Outcome {
 
 /// The acts and the kernel's reason, in one line. A hint is no link of the chain.
 fn words(error: &Error) -> String {
-    let text = crate::describe(error).replace('\n', " ");
-    text.split(": ").filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+    // Rustix has an errno of its own, with other words.
+    let rustix = error.root_cause().downcast_ref::<rustix::io::Errno>();
+    let rustix = rustix.map(|errno| Errno::from_raw(errno.raw_os_error()));
+    let mut acts: Vec<String> = crate::describe(error).split(": ").map(String::from).collect();
+    if let (Some(errno), Some(last)) = (rustix, acts.last_mut()) {
+        *last = evidence::answer::describe(errno);
+    }
+    acts.retain(|act| !act.is_empty());
+    acts.join(": ").replace('\n', " ")
 }
 
 /// The error of a trial that cannot be made here.
@@ -204,7 +212,7 @@ fn hear(mut from: File) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::{errno::Errno, sched::CloneFlags, unistd::getpid};
+    use nix::{sched::CloneFlags, unistd::getpid};
 
     #[test]
     fn what_a_trial_does_ends_with_it() {
@@ -229,6 +237,15 @@ mod tests {
         // SAFETY: ends the forked process, as a crash would.
         let crashed = throw_away(|| unsafe { libc::_exit(3) });
         assert!(crashed.words().contains("broke off"), "{crashed:?}");
+    }
+
+    #[test]
+    fn every_library_s_errno_is_named() {
+        let outcome = throw_away(|| {
+            mount::tree::filesystem("no-such-type", &[], mount::Flags::empty())?;
+            Ok(String::new())
+        });
+        assert!(outcome.words().ends_with("(ENODEV)") || outcome.words().ends_with("(EPERM)"));
     }
 
     #[test]

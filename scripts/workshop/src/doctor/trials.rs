@@ -105,8 +105,8 @@ static TRIALS: &[Trial] = &[
     row(BEYOND, "ipc-namespace", "an IPC namespace", Inside, Part("the step ipc, to come"), namespaces::ipc),
     row(BEYOND, "time-namespace", "a time namespace", Inside, Part("the step clocks, to come"), namespaces::time),
     row(BEYOND, "landlock", "Landlock", Everyone, Part("the step lsm, to come, without Landlock"), security::landlock),
-    row(BEYOND, "apparmor", "AppArmor", Caller, Part("the step lsm, to come, without AppArmor"), security::apparmor),
-    row(BEYOND, "selinux", "SELinux", Caller, Part("nothing: no step depends on it"), security::selinux),
+    row(BEYOND, "apparmor", "AppArmor", Everyone, Part("the step lsm, to come, without AppArmor"), security::apparmor),
+    row(BEYOND, "selinux", "SELinux", Everyone, Part("nothing: no step depends on it"), security::selinux),
 ];
 
 #[cfg(test)]
