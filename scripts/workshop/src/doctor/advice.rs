@@ -21,6 +21,7 @@ pub struct Advice {
 
 const NOTHING: &str = "nothing is to be undone";
 const RUSTUP: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
+const ANEW: &str = "start it anew without";
 const ANOTHER: &str = "take another machine: scripts/machines/README.md, or `cargo workshop lab`";
 
 fn advice(reason: impl Into<String>, fix: impl Into<String>, undo: impl Into<String>) -> Advice {
@@ -38,6 +39,16 @@ pub fn advise(name: &str, side: Side, failed: (&str, Option<&str>), host: &Host)
         "range" => range(reason, host),
         "pasta" => pasta(reason, host),
         _ if name.starts_with("overlay") && reason.contains("(ENODEV)") => module("overlay"),
+        "overlay-layers" => advice(
+            "Linux before 6.5 takes all layers in one option",
+            "at most 70 layers, or a newer kernel",
+            NOTHING,
+        ),
+        "overlay-whiteout" if reason.contains("(EIO)") => advice(
+            "Linux before 6.6 has no attributes of users on a tmpfs",
+            "cargo workshop run 8 -- --upper DIR …, with DIR on a disk",
+            "rm -r DIR",
+        ),
         "veth" if reason.contains("(EOPNOTSUPP)") => module("veth"),
         _ if is_cgroup(name) => limits(reason, hint, host),
         _ => rights(side, reason, hint, host),
@@ -150,16 +161,29 @@ fn limits(reason: &str, hint: Option<&str>, host: &Host) -> Advice {
             "boot without it",
         );
     }
+    if reason.contains("this host has no") {
+        return advice(
+            "controllers are missing in this kernel, or in what we see of its cgroups",
+            "those that are not in /proc/cgroups: boot without cgroup_disable=NAME (on a Raspberry \
+             Pi: with cgroup_enable=NAME)",
+            "boot as before",
+        );
+    }
+    let nothing_ours = "no cgroup that is ours hands controllers down";
     match hint {
         Some(hint) if hint.starts_with("get a cgroup") => {
             let command = "systemd-run --user --scope -p Delegate=yes cargo workshop run 7";
-            advice(reason, command, "nothing: the scope ends with its command")
+            advice(nothing_ours, command, "nothing: the scope ends with its command")
         }
         Some(hint) if host.systemd => {
             advice(reason, hint, "as root: systemctl revert user@.service")
         }
-        Some(hint) => advice(reason, hint, "rmdir that cgroup"),
-        None => advice(reason, ANOTHER, NOTHING),
+        _ => advice(
+            nothing_ours,
+            "sudo scripts/machines/cgroups $USER $$",
+            "leave this shell; sudo rmdir /sys/fs/cgroup/workshop-of-$USER/shell \
+             /sys/fs/cgroup/workshop-of-$USER",
+        ),
     }
 }
 
@@ -190,9 +214,8 @@ fn rights(side: Side, reason: &str, hint: Option<&str>, host: &Host) -> Advice {
         let fix = "in Windows: wsl --set-version DISTRIBUTION 2";
         return advice("WSL 1 is no Linux kernel", fix, "wsl --set-version DISTRIBUTION 1");
     }
-    let proc = reason.contains("proc") && !reason.contains("/proc/self/");
-    if refused && proc && !host.masked.is_empty() {
-        return masked(host);
+    if let Some(advice) = covered(reason, host).filter(|_| refused) {
+        return advice;
     }
     if let Some(advice) = limit_of_kind(reason, host) {
         return advice;
@@ -216,26 +239,29 @@ fn limit_of_kind(reason: &str, host: &Host) -> Option<Advice> {
     ))
 }
 
-fn masked(host: &Host) -> Advice {
-    let reason = format!(
-        "parts of /proc are covered ({}), so the kernel allows no other proc: \"VFS: Mount too \
-         revealing\"",
-        host.masked.join(", ")
-    );
-    match host.container.as_deref() {
-        Some("podman") => {
-            advice(reason, "podman run --security-opt unmask=ALL …", "start it anew without")
-        }
-        Some(_) => advice(
-            reason,
-            "docker run --security-opt systempaths=unconfined …",
-            "start it anew without",
-        ),
-        None => {
-            let points = host.masked.join(" ");
-            advice(reason, format!("sudo umount {points}"), "mount them again, as whoever did")
-        }
+/// A new proc or sysfs must show no more than the one that is there.
+fn covered(reason: &str, host: &Host) -> Option<Advice> {
+    let (kind, top) = [("proc", "/proc/"), ("sysfs", "/sys/")]
+        .into_iter()
+        .find(|(kind, _)| reason.contains(&format!("a mount of {kind}")))?;
+    let points = host.masked.iter().filter(|point| point.starts_with(top));
+    let points: Vec<&str> = points.map(String::as_str).collect();
+    if points.is_empty() {
+        return None;
     }
+    let why = format!(
+        "parts of {top} are covered ({}), so the kernel allows no other {kind}: \"VFS: Mount too \
+         revealing\"",
+        points.join(", ")
+    );
+    Some(match host.container.as_deref() {
+        Some("podman") => advice(why, "podman run --security-opt unmask=ALL …", ANEW),
+        Some(_) => advice(why, "docker run --security-opt systempaths=unconfined …", ANEW),
+        None => {
+            let fix = format!("sudo umount {}", points.join(" "));
+            advice(why, fix, "mount them again, as whoever did")
+        }
+    })
 }
 
 fn contained(side: Side, host: &Host) -> Advice {
@@ -273,6 +299,11 @@ fn unprivileged(reason: &str, host: &Host) -> Advice {
     if host.selinux.as_deref() == Some("enforcing") {
         let fix = "sudo ausearch -m avc -ts recent shows what was denied; sudo setenforce 0";
         return advice(format!("{reason}; SELinux enforces"), fix, "sudo setenforce 1");
+    }
+    if reason.contains("cannot make a user namespace") || reason.contains("cannot clone") {
+        let why = "a chroot, or a filter (seccomp, a security module), keeps us from making user \
+                   namespaces, user_namespaces(7)";
+        return advice(why, format!("leave it: `exit`; or {ANOTHER}"), NOTHING);
     }
     advice(reason, ANOTHER, NOTHING)
 }

@@ -28,7 +28,7 @@ pub struct Host {
     pub container: Option<String>,
     /// Our root directory is not that of our mount namespace, as far as we can see.
     pub chroot: bool,
-    /// What is mounted over parts of /proc, so that no other proc can be mounted.
+    /// What is mounted over parts of /proc and /sys, so that no other can be mounted.
     pub masked: Vec<String>,
     /// Those of [`SYSCTLS`] that this kernel has.
     pub sysctls: BTreeMap<String, u64>,
@@ -75,8 +75,21 @@ const SYSCTLS: [&str; 9] = [
     "user/max_cgroup_namespaces",
 ];
 
-/// Directories in /proc that are there to be mounted on: the kernel does not mind.
-const EMPTY_FOR_EVER: [&str; 3] = ["/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/fs/lockd"];
+/// Directories that are there to be mounted on: the kernel does not mind, nor what is below them.
+const EMPTY_FOR_EVER: [&str; 12] = [
+    "/proc/sys/fs/binfmt_misc",
+    "/proc/fs/nfsd",
+    "/sys/fs/cgroup",
+    "/sys/fs/bpf",
+    "/sys/fs/pstore",
+    "/sys/fs/fuse/connections",
+    "/sys/fs/selinux",
+    "/sys/kernel/security",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
+    "/sys/kernel/config",
+    "/sys/firmware/efi/efivars",
+];
 
 impl Host {
     /// Reads the files below `root`.
@@ -164,15 +177,17 @@ fn container(root: &Path, cgroup: &str, environment: &str, mounts: &str) -> Opti
         [("docker", "docker"), ("libpod", "podman"), ("kubepods", "kubernetes"), ("lxc", "lxc")];
     let files = [(".dockerenv", "docker"), ("run/.containerenv", "podman")];
     let path = paths.iter().find(|(part, _)| cgroup.contains(part));
-    let file = files.iter().find(|(file, _)| root.join(file).exists() && !on_a_disk(mounts));
+    let file = files.iter().find(|(file, _)| root.join(file).exists() && !is_machine(root, mounts));
     path.or(file).map(|(_, name)| name.to_string())
 }
 
-/// A whole disk for a root directory: a machine, though its files may have been a container's.
-fn on_a_disk(mounts: &str) -> bool {
+/// A whole disk for a root directory: a machine, though its files may have been a container's. So
+/// is the lab, which has its host's files.
+fn is_machine(root: &Path, mounts: &str) -> bool {
     let mounts = mountinfo::parse(mounts);
-    mountinfo::root(&mounts)
-        .is_some_and(|mount| mount.root == "/" && mount.source.starts_with("/dev/"))
+    let disk = mountinfo::root(&mounts)
+        .is_some_and(|mount| mount.root == "/" && mount.source.starts_with("/dev/"));
+    disk || root.join("run/guest/settings").exists()
 }
 
 /// A process in a chroot sees no mount on `/`, unless the directory happens to be one; then process
@@ -188,13 +203,14 @@ fn is_chroot(root: &Path, mounts: &str) -> bool {
         || first.is_some() && first != status("proc/self/root")
 }
 
-/// The kernel compares a new proc with those that are there: "VFS: Mount too revealing".
+/// The kernel compares a new proc or sysfs with those that are there: "VFS: Mount too revealing".
 fn masked(mounts: &str) -> Vec<String> {
-    let mounts = mountinfo::parse(mounts);
-    let points = mounts.iter().map(|mount| mount.point.clone());
-    points
-        .filter(|point| point.starts_with("/proc/") && !EMPTY_FOR_EVER.contains(&point.as_str()))
-        .collect()
+    let covers = |point: &String| {
+        let below = |top: &&str| std::path::Path::new(point).starts_with(top);
+        let inside = ["/proc/", "/sys/"].iter().any(|top| point.starts_with(top));
+        inside && !EMPTY_FOR_EVER.iter().any(|top| below(&top))
+    };
+    mountinfo::parse(mounts).into_iter().map(|mount| mount.point).filter(covers).collect()
 }
 
 fn sysctls(root: &Path) -> BTreeMap<String, u64> {

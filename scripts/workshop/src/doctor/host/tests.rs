@@ -137,7 +137,7 @@ fn wsl_is_known_by_its_kernel_and_is_no_container() {
 fn a_container_is_known_and_what_masks_its_proc() {
     let host = nested();
     assert_eq!(host.container.as_deref(), Some("docker"));
-    assert_eq!(host.masked, ["/proc/bus", "/proc/acpi", "/proc/kcore"]);
+    assert_eq!(host.masked, ["/proc/bus", "/proc/acpi", "/proc/kcore"], "cgroups cover nothing");
     let pod = machine(&[("proc/1/cgroup", "0::/kubepods.slice/pod1\n")]);
     assert_eq!(pod.container.as_deref(), Some("kubernetes"));
     let disk = "27 1 254:0 / / rw - ext4 /dev/vda rw\n";
