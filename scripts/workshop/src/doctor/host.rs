@@ -206,9 +206,9 @@ fn is_chroot(root: &Path, mounts: &str) -> bool {
 /// The kernel compares a new proc or sysfs with those that are there: "VFS: Mount too revealing".
 fn masked(mounts: &str) -> Vec<String> {
     let covers = |point: &String| {
-        let below = |top: &&str| std::path::Path::new(point).starts_with(top);
+        let below = |top: &str| Path::new(point).starts_with(top);
         let inside = ["/proc/", "/sys/"].iter().any(|top| point.starts_with(top));
-        inside && !EMPTY_FOR_EVER.iter().any(|top| below(&top))
+        inside && !EMPTY_FOR_EVER.iter().any(|top| below(top))
     };
     mountinfo::parse(mounts).into_iter().map(|mount| mount.point).filter(covers).collect()
 }
