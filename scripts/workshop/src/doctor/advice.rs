@@ -39,7 +39,12 @@ pub fn advise(name: &str, side: Side, failed: (&str, Option<&str>), host: &Host)
         "range" => range(reason, host),
         "pasta" => pasta(reason, host),
         _ if name.starts_with("overlay") && reason.contains("(ENODEV)") => module("overlay"),
-        "overlay-layers" => advice(
+        "idmapped-mount" if reason.contains("(EINVAL)") => advice(
+            "this file system cannot show files as other owners'",
+            "put ROOT on ext4, xfs or btrfs (or on a tmpfs, since Linux 6.3)",
+            "rm -r it there",
+        ),
+        "overlay-layers" if reason.contains("(EINVAL)") => advice(
             "Linux before 6.5 takes all layers in one option",
             "at most 70 layers, or a newer kernel",
             NOTHING,
@@ -161,16 +166,23 @@ fn limits(reason: &str, hint: Option<&str>, host: &Host) -> Advice {
             "boot without it",
         );
     }
-    if reason.contains("this host has no") {
-        return advice(
+    if host.cgroups.layout == Layout::None {
+        let mount = "sudo mount -t cgroup2 none /sys/fs/cgroup";
+        return advice("no cgroups are mounted here", mount, "sudo umount /sys/fs/cgroup");
+    }
+    delegation(reason, hint, host)
+}
+
+/// cgroup v2: who may limit is to whom a cgroup with controllers was delegated.
+fn delegation(reason: &str, hint: Option<&str>, host: &Host) -> Advice {
+    let nothing_ours = "no cgroup that is ours hands controllers down";
+    match hint {
+        _ if reason.contains("this host has no") => advice(
             "controllers are missing in this kernel, or in what we see of its cgroups",
             "those that are not in /proc/cgroups: boot without cgroup_disable=NAME (on a Raspberry \
              Pi: with cgroup_enable=NAME)",
             "boot as before",
-        );
-    }
-    let nothing_ours = "no cgroup that is ours hands controllers down";
-    match hint {
+        ),
         Some(hint) if hint.starts_with("get a cgroup") => {
             let command = "systemd-run --user --scope -p Delegate=yes cargo workshop run 7";
             advice(nothing_ours, command, "nothing: the scope ends with its command")

@@ -63,6 +63,17 @@ fn limits_on_wsl2_and_on_v1() {
 }
 
 #[test]
+fn what_the_kernel_lacks_is_not_blamed_on_rights() {
+    let host = fedora();
+    let old = for_user("overlay-layers", "cannot create overlay: Invalid argument (EINVAL)", &host);
+    assert!(old.reason.contains("6.5"), "{old:?}");
+    let full = for_user("overlay-layers", "No space left on device (ENOSPC)", &host);
+    assert_ne!(old, full);
+    let none = for_user("pids-limit", "this host has no pids controller", &machine(&[]));
+    assert!(none.fix.contains("mount -t cgroup2"), "{none:?}");
+}
+
+#[test]
 fn a_session_of_systemd_is_told_how_to_get_a_cgroup() {
     let hint = Some("get a cgroup of your own: systemd-run --user --scope -p Delegate=yes COMMAND");
     let advice = advise("pids-limit", Side::User, ("none is ours", hint), &ubuntu_24_04());
