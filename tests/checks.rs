@@ -34,6 +34,7 @@ fn run(args: &Arguments) -> Result<Conclusion> {
         }
     }
     trials.push(Trial::test("every exercise has checks, and every check its exercise", exercises));
+    trials.push(Trial::test("knock-ons are checks of other exercises", knock_ons));
     let conclusion = libtest_mimic::run(args, trials);
     if !args.list {
         skipped.iter().for_each(|line| println!("{line}"));
@@ -78,7 +79,7 @@ fn failed(check: &Check, error: &anyhow::Error) -> Failed {
     format!("{}\n  {error:#}\n  look at {}", check.asks, check.look_at).into()
 }
 
-/// The table against the doc lines of the steps, where the sources are; and its names, which must differ.
+/// The table against the exercises of the steps, where the sources are; and its names, which must differ.
 fn exercises() -> Result<(), Failed> {
     let mut names: Vec<String> = checks::all().map(Check::full_name).collect();
     names.sort();
@@ -86,31 +87,69 @@ fn exercises() -> Result<(), Failed> {
         return Err(format!("{} is in the table twice", twice[0]).into());
     }
     let steps = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("steps");
-    let mut told = Vec::new();
-    sources(&steps, &mut told);
-    let asked: Vec<&str> = checks::all().map(|check| check.exercise).collect();
-    let unchecked = told.iter().find(|exercise| !asked.contains(&exercise.as_str()));
-    let wiring = |exercise: &str| !exercise.contains('.');
-    let unknown = asked.iter().find(|it| !wiring(it) && !told.iter().any(|told| told == *it));
-    match (told.is_empty(), unchecked, unknown) {
-        (false, Some(exercise), _) => {
-            Err(format!("no check belongs to exercise {exercise}").into())
+    for (number, name) in STEPS.iter().enumerate().skip(1) {
+        let step = steps.join(format!("{number:02}-{name}"));
+        if step.join("src").exists() {
+            step_exercises(&step, number).map_err(|error| format!("step {number}: {error}"))?;
         }
-        (false, None, Some(exercise)) => Err(format!("there is no exercise {exercise}").into()),
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+/// Two to five exercises, numbered without a gap; each has checks, and hints; and each check of the step is
+/// for one of them or, `3`, for wiring the step into main.rs.
+fn step_exercises(step: &Path, number: usize) -> Result<(), String> {
+    let mut told = Vec::new();
+    sources(&step.join("src"), &mut told);
+    told.sort();
+    let wanted: Vec<String> = (1..=told.len()).map(|place| format!("{number}.{place}")).collect();
+    if told != wanted || !(2..=5).contains(&told.len()) {
+        return Err(format!("its exercises are {told:?}"));
+    }
+    let hints = std::fs::read_to_string(step.join("hints.md")).unwrap_or_default();
+    let headings = hints.lines().filter_map(|line| line.strip_prefix("## "));
+    if !headings.eq(&told) {
+        return Err("hints.md has other headings than the exercises, or in another order".into());
+    }
+    let asked: Vec<&str> =
+        checks::all().filter(|check| check.step == number).map(|check| check.exercise).collect();
+    if let Some(exercise) = told.iter().find(|exercise| !asked.contains(&exercise.as_str())) {
+        return Err(format!("no check belongs to exercise {exercise}"));
+    }
+    let wiring = number.to_string();
+    match asked.iter().find(|it| **it != wiring && !told.iter().any(|told| told == *it)) {
+        Some(unknown) => Err(format!("there is no exercise {unknown}")),
+        None => Ok(()),
     }
 }
 
-/// The numbers after `Exercise ` in doc comments below `dir`.
+/// The exercises below `dir`: doc lines `/// Exercise N.K` with nothing else.
 fn sources(dir: &Path, told: &mut Vec<String>) {
     for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let docs = text.lines().filter(|line| line.trim().starts_with("///"));
-        let exercise =
-            |line: &str| line.split_once("Exercise ").map(|(_, number)| number.trim().into());
-        told.extend(docs.filter_map(exercise));
+        let marks = text.lines().filter_map(|line| line.trim().strip_prefix("/// Exercise "));
+        told.extend(marks.map(String::from));
         if path.is_dir() {
             sources(&path, told);
         }
     }
+}
+
+/// What turns red with an exercise exists, and belongs to another one of its step.
+fn knock_ons() -> Result<(), Failed> {
+    let mut exercises: Vec<&str> = checks::all().map(|check| check.exercise).collect();
+    exercises.sort();
+    exercises.dedup();
+    for exercise in exercises {
+        let own: Vec<&Check> = checks::all().filter(|check| check.exercise == exercise).collect();
+        for knock_on in checks::knock_ons(exercise) {
+            let mut hit = checks::all().filter(|check| knock_on.is_of(check));
+            let others = hit.any(|check| check.step == own[0].step && check.exercise != exercise);
+            if !others || knock_on.why.is_empty() {
+                let (checks, why) = (knock_on.checks, knock_on.why);
+                return Err(format!("{exercise}: no other check is {checks}: {why}").into());
+            }
+        }
+    }
+    Ok(())
 }

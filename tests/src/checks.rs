@@ -4,6 +4,7 @@
 
 mod cgroups;
 mod chroot;
+mod knock_on;
 mod mount;
 mod need;
 mod net;
@@ -19,6 +20,7 @@ use std::fmt::Debug;
 
 use anyhow::{Result, bail};
 
+pub use knock_on::{KnockOn, knock_ons};
 pub use need::{Need, disk, granted, installed};
 pub use run::{Ended, ORDINARY, Run, Running};
 pub use scene::{OwnRoot, Scene};

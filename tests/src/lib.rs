@@ -8,6 +8,7 @@ pub mod calls;
 pub mod capability;
 pub mod cgroup;
 pub mod checks;
+pub mod explain;
 pub mod host;
 pub mod idmap;
 pub mod interface;

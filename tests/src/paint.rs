@@ -34,6 +34,10 @@ impl Paint {
         self.style("33", text)
     }
 
+    pub fn reverse(self, text: &str) -> String {
+        self.style("7", text)
+    }
+
     fn style(self, code: &str, text: &str) -> String {
         match self.0 {
             true => format!("\x1b[{code}m{text}\x1b[0m"),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -117,10 +117,15 @@ impl Running {
     fn has_ended(&self) -> Result<bool> {
         let pid = Pid::from_raw(self.pid()).context("no process id")?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("cannot open a pidfd")?;
-        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
-        Ok(poll(&mut ended, timeout).context("cannot wait")? > 0)
+        ends_within(&pidfd, PATIENCE)
     }
+}
+
+/// Whether the process of `pidfd` ends before `patience` does.
+pub fn ends_within(pidfd: &OwnedFd, patience: Duration) -> Result<bool> {
+    let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    Ok(poll(&mut ended, timeout).context("cannot wait")? > 0)
 }
 
 fn memory() -> Result<File> {

@@ -1,5 +1,8 @@
 //! Stops a program at each of its system calls, before and after, ptrace(2), so that a test can kill
-//! it there or let the call fail. Only the one process is stopped; all others run free.
+//! it there or let the call fail. Only the one process is stopped; all others run free: `follow` is for
+//! a program with all that it makes.
+
+pub mod follow;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -16,6 +19,13 @@ use crate::run::Running;
 
 /// A process that stands still until it is told to go on.
 pub struct Traced(Pid);
+
+/// A system call that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    pub number: i64,
+    pub arguments: [u64; 6],
+}
 
 /// Why it stands still, or that it has ended.
 #[derive(Debug, PartialEq)]
@@ -35,13 +45,19 @@ impl Traced {
         // SAFETY: between fork and exec, one system call.
         unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
         let running = Running::start(command)?;
-        let traced = Traced(Pid::from_raw(running.pid()));
+        let traced = Traced::at_exec(running.pid())?;
+        Ok((running, traced))
+    }
+
+    /// The process that we have started, which has asked to be traced before its exec.
+    pub fn at_exec(pid: i32) -> Result<Traced> {
+        let traced = Traced(Pid::from_raw(pid));
         match wait(traced.0)? {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
             status => bail!("it does not stop at its exec: {status:?}"),
         }
         ptrace::setoptions(traced.0, Options::PTRACE_O_TRACESYSGOOD)?;
-        Ok((running, traced))
+        Ok(traced)
     }
 
     /// Lets it run until it makes a process by `call`, then lets it go and gives that process.
@@ -110,23 +126,8 @@ impl Traced {
     }
 
     /// The system call that it is about to make: its number and first argument; `None` after one.
-    ///
-    /// Before a call, x86_64 has ENOSYS for its result. PTRACE_GET_SYSCALL_INFO would say it plainly,
-    /// but User-Mode Linux does not have it.
-    #[cfg(target_arch = "x86_64")]
     pub fn call(&self) -> Result<Option<(i64, u64)>> {
-        let registers = ptrace::getregs(self.0).context("cannot read the registers")?;
-        let before = registers.rax == -i64::from(libc::ENOSYS) as u64;
-        Ok(before.then_some((registers.orig_rax as i64, registers.rdi)))
-    }
-
-    /// The system call that it is about to make: its number and first argument; `None` after one.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub fn call(&self) -> Result<Option<(i64, u64)>> {
-        let info = ptrace::syscall_info(self.0).context("cannot ask for the system call")?;
-        // SAFETY: `op` says that this is the member of the union that the kernel has filled.
-        let call = || unsafe { (info.u.entry.nr as i64, info.u.entry.args[0]) };
-        Ok((info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(call))
+        Ok(entry(self.0)?.map(|entry| (entry.number, entry.arguments[0])))
     }
 
     /// It stands before a call: this does not take place, and gives it `errno`. Linux on x86_64 keeps the
@@ -166,6 +167,44 @@ impl Traced {
     pub fn pid(&self) -> Pid {
         self.0
     }
+}
+
+/// The system call that `pid` is about to make; `None` after one.
+///
+/// Before a call, x86_64 has ENOSYS for its result. PTRACE_GET_SYSCALL_INFO would say it plainly,
+/// but User-Mode Linux does not have it.
+#[cfg(target_arch = "x86_64")]
+fn entry(pid: Pid) -> Result<Option<Entry>> {
+    let it = ptrace::getregs(pid).context("cannot read the registers")?;
+    let arguments = [it.rdi, it.rsi, it.rdx, it.r10, it.r8, it.r9];
+    let before = it.rax == -i64::from(libc::ENOSYS) as u64;
+    Ok(before.then_some(Entry { number: it.orig_rax as i64, arguments }))
+}
+
+/// The system call that `pid` is about to make; `None` after one.
+#[cfg(not(target_arch = "x86_64"))]
+fn entry(pid: Pid) -> Result<Option<Entry>> {
+    let info = ptrace::syscall_info(pid).context("cannot ask for the system call")?;
+    if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+        return Ok(None);
+    }
+    // SAFETY: `op` says that this is the member of the union that the kernel has filled.
+    let call = unsafe { info.u.entry };
+    Ok(Some(Entry { number: call.nr as i64, arguments: call.args }))
+}
+
+/// What the system call gave that `pid` has just made; an error is a negative errno.
+#[cfg(target_arch = "x86_64")]
+fn result(pid: Pid) -> Result<i64> {
+    Ok(ptrace::getregs(pid).context("cannot read the registers")?.rax as i64)
+}
+
+/// What the system call gave that `pid` has just made; an error is a negative errno.
+#[cfg(not(target_arch = "x86_64"))]
+fn result(pid: Pid) -> Result<i64> {
+    let info = ptrace::syscall_info(pid).context("cannot ask for the system call")?;
+    // SAFETY: after a call, this is the member of the union that the kernel has filled.
+    Ok(unsafe { info.u.exit.sval })
 }
 
 /// Also for processes that another one has made (__WALL).

@@ -1,16 +1,38 @@
 //! cargo, quiet: it builds what a command needs, and is heard only when that fails.
 
 use std::{
-    env, fs,
+    env,
+    ffi::{OsStr, OsString},
+    fmt, fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use serde::Deserialize;
 
 use crate::{checkout, steps::Step};
+
+/// cargo failed, and said why.
+#[derive(Debug)]
+struct NotBuilt {
+    packages: String,
+    said: String,
+}
+
+impl fmt::Display for NotBuilt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "cannot build {}", self.packages)
+    }
+}
+
+impl std::error::Error for NotBuilt {}
+
+/// cargo's own message, if it is why this failed.
+pub fn said(error: &Error) -> Option<&str> {
+    error.downcast_ref().map(|failure: &NotBuilt| failure.said.as_str())
+}
 
 /// One line of `cargo build --message-format=json`, as far as we read it.
 #[derive(Deserialize)]
@@ -33,6 +55,21 @@ pub fn steps(steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<()> {
     cargo(&packages.collect::<Vec<_>>(), progress).map(drop)
 }
 
+/// Builds what the checks of a step need besides the learner's program: `act`, and the reference's.
+pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let name = step.name();
+    cargo(&["-p", "evidence", "-p", name, "--bin", "act", "--bin", name], progress).map(drop)
+}
+
+/// Builds the programs of steps in another workspace, in a `target` of its own, and returns the
+/// directory of the programs.
+pub fn workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    let mut arguments: Vec<OsString> = vec!["--target-dir".into(), dir.join("target").into()];
+    arguments.extend(steps.iter().flat_map(|step| ["-p".into(), step.name().into()]));
+    let program = cargo_in(dir, &arguments, progress)?.context("cargo built no program")?;
+    Ok(program.parent().context("a program is in no directory")?.to_owned())
+}
+
 /// Builds a step's attack, and returns the program.
 ///
 /// The examples of all packages are called `attack`, and cargo keeps the last one built under that
@@ -52,10 +89,18 @@ pub fn attack_program(step: Step) -> Result<PathBuf> {
     Ok(checkout::programs()?.join("examples").join(format!("attack-{}", step.name())))
 }
 
-/// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
 fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>> {
+    cargo_in(&checkout::checkout()?, arguments, progress)
+}
+
+/// Runs `cargo build`, names each crate to `progress` when it is built, and returns the last program.
+fn cargo_in<A: AsRef<OsStr>>(
+    dir: &Path,
+    arguments: &[A],
+    progress: &mut dyn FnMut(&str),
+) -> Result<Option<PathBuf>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.current_dir(checkout::checkout()?);
+    cargo.current_dir(dir);
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(arguments);
     if release(&checkout::programs()?) {
         cargo.arg("--release");
@@ -74,10 +119,17 @@ fn cargo(arguments: &[&str], progress: &mut dyn FnMut(&str)) -> Result<Option<Pa
         }
     }
     if !child.wait()?.success() {
-        eprint!("{}", errors.join().unwrap_or_default());
-        bail!("cannot build {}", arguments.join(" ").replace("-p ", ""));
+        let said = errors.join().unwrap_or_default();
+        return Err(NotBuilt { packages: named(arguments), said }.into());
     }
     Ok(program)
+}
+
+/// The packages that were asked for.
+fn named<A: AsRef<OsStr>>(arguments: &[A]) -> String {
+    let words: Vec<_> = arguments.iter().map(|it| it.as_ref().to_string_lossy()).collect();
+    let packages = words.windows(2).filter(|two| two[0] == "-p").map(|two| two[1].as_ref());
+    packages.collect::<Vec<_>>().join(", ")
 }
 
 fn read(mut from: impl Read) -> String {

@@ -8,8 +8,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// The checkout that this program was built in: two directories above its manifest.
+/// The checkout that this program is in, below `target/`; else, as in the lab, the one that it was built
+/// in: two directories above its manifest.
 pub fn checkout() -> Result<PathBuf> {
+    let us = this_program()?;
+    let is_checkout = |dir: &&Path| dir.join("scripts/workshop/Cargo.toml").is_file();
+    if let Some(checkout) = us.ancestors().find(is_checkout) {
+        return Ok(checkout.to_owned());
+    }
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     ours.canonicalize().context("the checkout is not where the workshop was built")
 }

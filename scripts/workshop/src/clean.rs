@@ -18,7 +18,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::checkout;
+use crate::{checkout, lab};
 
 /// What was done, and what could not be.
 #[derive(Default)]
@@ -46,6 +46,10 @@ impl Report {
 pub fn clean() -> Result<i32> {
     let work = checkout::work()?;
     let mut report = Report::default();
+    match lab::kept::end() {
+        Ok(false) => {}
+        ended => report.note("the lab that was kept for checks", ended.map(drop)),
+    }
     // In this order: a process holds its cgroup, its link and its mounts.
     processes::clean(&mut report)?;
     cgroups::clean(&mut report)?;

@@ -1,13 +1,15 @@
-//! Bare `workshop`: the steps, and what can be done with them.
+//! Bare `workshop`: where the learner is; before there is anything of theirs, the steps, and what can be
+//! done with them.
 
 use anyhow::Result;
 use evidence::paint::{self, Paint};
 use std::io::stdout;
 
-use crate::steps::Step;
+use crate::{my::My, progress, steps::Step};
 
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("cargo workshop tour", "all of it in two minutes: start here"),
+    ("cargo workshop start 1", "write it yourself, step by step"),
     ("cargo workshop run N", "a shell in step N's container"),
     ("cargo workshop xray N", "which walls it has, and the evidence"),
     ("cargo workshop attack N", "what got out before step N, and does no more"),
@@ -16,6 +18,13 @@ const COMMANDS: [(&str, &str); 6] = [
 ];
 
 pub fn show() -> Result<i32> {
+    match My::open(None) {
+        Ok(my) => progress::show(&my),
+        Err(_) => overview(),
+    }
+}
+
+fn overview() -> Result<i32> {
     crate::end_with_reader();
     let paint = Paint(paint::wanted(&stdout()));
     println!("\n{}\n", paint.bold("Nine steps to a container"));

@@ -4,11 +4,12 @@
 
 mod channel;
 mod guest;
+pub mod kept;
 mod kernel;
 mod machine;
 mod modules;
 mod relay;
-mod terminal;
+pub mod terminal;
 
 use anyhow::{Context, Result, bail};
 pub use guest::guest;

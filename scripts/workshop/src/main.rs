@@ -1,16 +1,36 @@
 //! workshop: the learner's companion. It builds the steps, runs them where they can run (here, with
 //! sudo, or in the lab), shows what the kernel says of them, and clears up.
 
+mod advice;
+mod aside;
 mod attack;
 mod build;
+mod check;
 mod checkout;
+mod class;
 mod clean;
+mod diff;
 mod doctor;
+mod exercise;
+mod handout;
+mod hint;
 mod home;
+mod judge;
 mod lab;
+mod manifest;
+mod my;
+mod pager;
 mod place;
+mod progress;
 mod run;
 mod scene;
+mod settle;
+mod shape;
+mod shown;
+mod solve;
+mod source;
+mod start;
+mod state;
 mod steps;
 mod tour;
 mod xray;
@@ -48,6 +68,22 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Write my/ with a step's exercises blank, on top of your own earlier steps
+    Start(start::Args),
+    /// Where you are, and what is next
+    Next(progress::Args),
+    /// One more hint for an exercise
+    Hint(hint::Args),
+    /// Fill in one function, or main.rs
+    Solve(solve::Args),
+    /// Yours and the reference; or of two steps the lesson: what the second adds
+    Diff(diff::Args),
+    /// Get to a step, keeping every function of yours that passes its checks
+    Jump(start::Args),
+    /// Ask the kernel what holds of your container, and what does not yet
+    Check(check::Args),
+    /// Who of a class is where, from what `check --json` said
+    Class(class::Args),
     /// Try what each step needs here; for what fails: why, what mends it, what undoes that
     Doctor(doctor::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
@@ -55,6 +91,22 @@ enum Command {
     /// What the tour shows, as events for it to read
     #[command(hide = true)]
     Scene(scene::Args),
+    /// The checks of a step, run where this is started
+    #[command(hide = true, name = check::runner::HERE)]
+    CheckHere(check::here::Args),
+    /// Why the program of a step fails, found out where this is started
+    #[command(hide = true, name = check::why::EXPLAIN)]
+    ExplainHere(check::here::Args),
+    /// The process that keeps a lab running between checks
+    #[command(hide = true, name = lab::kept::KEEP)]
+    LabKeep {
+        /// End it; exit code 1 if there was none
+        #[arg(long)]
+        end: bool,
+    },
+    /// The process that takes its orders, inside that lab
+    #[command(hide = true, name = lab::kept::SERVE)]
+    LabServe,
     /// Ourselves, inside the lab
     #[command(hide = true, name = lab::GUEST)]
     LabGuest {
@@ -69,7 +121,11 @@ fn main() -> ExitCode {
         Err(usage) => return misused(&usage),
     };
     let code = dispatch(cli).unwrap_or_else(|error| {
+        eprint!("{}", build::said(&error).unwrap_or_default());
         eprintln!("error: {}", describe(&error));
+        if let Some(advice) = advice::of(&error) {
+            eprintln!("hint: {advice}");
+        }
         125
     });
     ExitCode::from(code as u8)
@@ -90,9 +146,22 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
+        Some(Command::Start(args)) => start::start(&args),
+        Some(Command::Next(args)) => progress::next(&args),
+        Some(Command::Hint(args)) => hint::hint(&args),
+        Some(Command::Solve(args)) => solve::solve(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
+        Some(Command::Jump(args)) => start::jump(&args),
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Class(args)) => class::class(&args),
         Some(Command::Doctor(args)) => doctor::doctor(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
+        Some(Command::CheckHere(args)) => check::here::check_here(&args),
+        Some(Command::ExplainHere(args)) => check::why::explain_here(&args),
+        Some(Command::LabKeep { end: true }) => Ok(i32::from(!lab::kept::end()?)),
+        Some(Command::LabKeep { end: false }) => lab::kept::keep(),
+        Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }
 }

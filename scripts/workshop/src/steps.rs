@@ -37,6 +37,16 @@ impl Step {
         STEPS[self.0 as usize - 1].1
     }
 
+    /// Its package's directory: `05-net`.
+    pub fn directory(self) -> String {
+        format!("{:02}-{}", self.0, self.name())
+    }
+
+    /// The step after; none after the last.
+    pub fn after(self) -> Option<Step> {
+        Step::all().find(|step| step.0 == self.0 + 1)
+    }
+
     /// The step before; none before the first.
     pub fn before(self) -> Option<Step> {
         Some(Step(self.0 - 1)).filter(|step| step.0 > 0)

@@ -16,19 +16,27 @@ use crate::outcome::CommandError;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Becomes the command; returns only when it could not.
-///
-/// The error carries exit code 127 for a command that was not found and 126 for one that
-/// cannot be executed, as shells and Docker have it. Exercise 1.2
 pub fn exec(args: &Args) -> Result<u8> {
     close_descriptors()?;
     enter_workdir(&args.workdir)?;
     default_sigpipe()?;
     let environment = environment(&args.env)?;
     let argv = args.command.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    let command = &args.command[0];
+    execute(&args.command[0], &argv, &environment)
+}
+
+/// Tries execve(2) on one candidate for `command` after the other, with these arguments and this
+/// environment. It returns only if none of them could be executed.
+///
+/// ENOENT and ENOTDIR lead to the next candidate, unless the file is there: then its interpreter
+/// is not. So does EACCES, but it is remembered: a command that nobody may execute is not one
+/// that is missing. Any other errno ends the search. The error is a `CommandError`.
+///
+/// Exercise 1.5
+fn execute(command: &OsStr, argv: &[CString], environment: &[CString]) -> Result<u8> {
     let mut refused = Errno::ENOENT;
-    for path in candidates(command, &environment)? {
-        let Err(errno) = unistd::execve(&path, &argv, &environment);
+    for path in candidates(command, environment)? {
+        let Err(errno) = unistd::execve(&path, argv, environment);
         match errno {
             Errno::ENOENT if exists(&path) => {
                 return Err(CommandError::no_interpreter(command).into());
@@ -45,8 +53,13 @@ fn exists(path: &CStr) -> bool {
     unistd::access(path, unistd::AccessFlags::F_OK).is_ok()
 }
 
-/// Has execve(2) close every descriptor above 2: one open directory of the host is a way out of
-/// any root, `openat(fd, "..")`. See close_range(2).
+/// Has execve(2) close every descriptor above 2, whoever left it open.
+///
+/// One open directory of the host is a way out of any root: `openat(fd, "..")`. close_range(2)
+/// with CLOSE_RANGE_CLOEXEC marks them all in one call, so that only the command loses them. No
+/// library of ours wraps it: it goes through syscall(2).
+///
+/// Exercise 1.2
 fn close_descriptors() -> Result<()> {
     let (first, last) = (3, libc::c_uint::MAX);
     // SAFETY: it marks descriptors and touches no memory.
@@ -56,8 +69,12 @@ fn close_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// Changes to the working directory and makes sure that it is inside: getcwd(2) answers
-/// `(unreachable)` for a directory that the root directory does not lead to.
+/// Changes to the working directory, and refuses one that is not inside.
+///
+/// After chdir(2) ask getcwd(2): its answer begins with `(unreachable)` instead of `/` for a
+/// directory that the root directory does not lead to. Both errors name the directory.
+///
+/// Exercise 1.3
 fn enter_workdir(workdir: &Path) -> Result<()> {
     let act = || format!("cannot change to the working directory {}", workdir.display());
     unistd::chdir(workdir).with_context(act)?;
@@ -74,7 +91,13 @@ fn default_sigpipe() -> Result<()> {
     Ok(())
 }
 
-/// PATH, HOME and TERM, then what `-e` asks for; a later value replaces an earlier one.
+/// All that the command finds in environ(7), each as `KEY=VALUE`: nothing of ours comes along.
+///
+/// PATH is `DEFAULT_PATH`; HOME is `/root` for the superuser and `/` for others; TERM is ours, or
+/// `dumb`. Then what `-e` asked for, as `assignment` reads it: a later value replaces an earlier
+/// one.
+///
+/// Exercise 1.4
 fn environment(asked: &[OsString]) -> Result<Vec<CString>> {
     let home = if unistd::geteuid().is_root() { "/root" } else { "/" };
     let term = std::env::var_os("TERM").unwrap_or_else(|| "dumb".into());

@@ -37,8 +37,9 @@ pub struct Args {
 
 /// Makes `root` this process's root directory, and `/` in it the working directory.
 ///
-/// `chroot(2)` changes where absolute paths start and nothing else: the working directory stays
-/// where it was, outside, and `..` climbs from there to the host's real root. So `chdir(2)` follows.
+/// chroot(2) changes where absolute paths start and nothing else: the working directory stays
+/// where it was, outside, and `..` climbs from there to the host's real root. So chdir(2) follows.
+/// An error names `root`; where the kernel says EPERM, a hint names the capability.
 ///
 /// Exercise 1.1
 pub fn enter(root: &Path) -> Result<()> {

@@ -9,6 +9,8 @@ use nix::sched::{self, CloneFlags};
 /// See uts_namespaces(7).
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 
+const TOO_LONG: &str = "the kernel keeps at most 64 bytes of it";
+
 /// The container's names.
 #[derive(clap::Args)]
 #[group(skip)]
@@ -42,7 +44,12 @@ fn default_name() -> String {
     format!("c{}", std::process::id())
 }
 
-/// Moves this process into a new UTS namespace, unshare(2).
+/// Moves this process into a new UTS namespace: what is renamed from here on is not the host.
+///
+/// unshare(2) with this step's `NAMESPACE`. It needs CAP_SYS_ADMIN, so for EPERM add a hint that
+/// says so.
+///
+/// Exercise 2.1
 pub fn unshare() -> Result<()> {
     sched::unshare(NAMESPACE)
         .context("cannot make a UTS namespace")
@@ -50,11 +57,30 @@ pub fn unshare() -> Result<()> {
 }
 
 /// Sets the host name and the domain name of this process's UTS namespace.
-///
-/// Both hold at most 64 bytes: more is EINVAL, sethostname(2). Exercise 2.1
 pub fn set_names(args: &Args) -> Result<()> {
-    rustix::system::sethostname(args.hostname.as_bytes())
-        .with_context(|| format!("cannot set the host name to {:?}", args.hostname))?;
-    rustix::system::setdomainname(args.domainname.as_bytes())
-        .with_context(|| format!("cannot set the domain name to {:?}", args.domainname))
+    set_hostname(&args.hostname)?;
+    set_domainname(&args.domainname)
+}
+
+/// Gives this process's UTS namespace the host name `name`, sethostname(2): it is what uname(2)
+/// calls `nodename`.
+///
+/// The kernel keeps 64 bytes; more is EINVAL, and a hint says why. The error names the name.
+///
+/// Exercise 2.2
+fn set_hostname(name: &str) -> Result<()> {
+    rustix::system::sethostname(name.as_bytes())
+        .with_context(|| format!("cannot set the host name to {name:?}"))
+        .hint(Errno::EINVAL, TOO_LONG)
+}
+
+/// The same for the NIS domain name, setdomainname(2).
+///
+/// uname(2) calls it `domainname`. It has nothing to do with DNS, and as little room.
+///
+/// Exercise 2.3
+fn set_domainname(name: &str) -> Result<()> {
+    rustix::system::setdomainname(name.as_bytes())
+        .with_context(|| format!("cannot set the domain name to {name:?}"))
+        .hint(Errno::EINVAL, TOO_LONG)
 }

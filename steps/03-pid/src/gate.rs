@@ -39,7 +39,11 @@ impl AsFd for Gate {
 }
 
 impl Gate {
-    /// Blocks until the parent has opened the gate; from then on the child dies with the parent.
+    /// Blocks until the parent has opened the gate. From its first moment the child dies with the
+    /// parent: that is armed before it blocks.
+    ///
+    /// read(2) gives one byte when the gate is opened. It gives 0, the end of the pipe, when the
+    /// parent is gone, pipe(7): then the child must not run, so it is an error.
     ///
     /// Exercise 3.2
     pub fn wait(&self) -> Result<()> {
@@ -50,10 +54,14 @@ impl Gate {
         }
     }
 
-    /// Asks the kernel to kill this process when its parent dies, PR_SET_PDEATHSIG(2const).
+    /// Asks the kernel to kill this process (SIGKILL) when its parent dies,
+    /// PR_SET_PDEATHSIG(2const).
     ///
-    /// A parent that died before that left no signal behind, but its end of the pipe is closed.
+    /// A parent that died before that left no signal behind, but its end of the pipe is closed:
+    /// poll(2), which need not wait, says POLLHUP, and that is an error.
     /// A change of user or group ids disarms the signal: call this again after one.
+    ///
+    /// Exercise 3.3
     pub fn die_with_parent(&self) -> Result<()> {
         prctl::set_pdeathsig(Signal::SIGKILL).context("cannot arm the parent-death signal")?;
         let mut gate = [PollFd::new(self.0.as_fd(), PollFlags::empty())];

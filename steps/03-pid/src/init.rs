@@ -10,12 +10,21 @@ use crate::Args;
 use crate::signals::{Children, Signals};
 
 /// With `--init`, returns in a new process that becomes the command; this one stays process 1.
-///
-/// Exercise 3.3
 pub fn init(args: &Args) -> Result<()> {
-    if !args.init {
-        return Ok(());
+    match args.init {
+        true => stay_behind(),
+        false => Ok(()),
     }
+}
+
+/// Stays process 1, and returns in a new process, fork(2), that becomes the command.
+///
+/// First this process is made not dumpable, PR_SET_DUMPABLE(2const), and signals are held, so that
+/// none is lost. The new process restores the signals. This one closes its descriptors, supervises
+/// the command and all orphans, and exits with the code that this gives; an error is reported.
+///
+/// Exercise 3.4
+fn stay_behind() -> Result<()> {
     // Through /proc/1/exe the command could reach our program. The kernel refuses that for a
     // process that is not dumpable, but to the host's own root (before step 6), ptrace(2).
     prctl::set_dumpable(false).context("cannot make init undumpable")?;

@@ -60,7 +60,7 @@ impl<'a> Clone3<'a> {
     /// Makes the process. It runs `contain`, whose value becomes its exit code.
     ///
     /// All namespaces are made at once; if one cannot be had there is no process at all, and so
-    /// never a container that shares more than it says. Exercise 3.1
+    /// never a container that shares more than it says.
     pub fn spawn(&self, contain: impl FnOnce(&Gate) -> Result<u8>) -> Result<Child> {
         let signals = Signals::hold()?;
         let (gate, release) = gate::pipe()?;
@@ -85,7 +85,13 @@ impl<'a> Clone3<'a> {
         }
     }
 
-    /// `None` in the new process; in the parent its process id, and a descriptor for it.
+    /// Makes the process: `None` in the new one; in the parent its process id, and a pidfd for it.
+    ///
+    /// One clone3(2), through syscall(2), with all of `flags`, and CLONE_PIDFD, which stores the
+    /// pidfd where the field `pidfd` points. At its end the parent gets SIGCHLD (`exit_signal`).
+    /// With a cgroup the process starts there: CLONE_INTO_CGROUP. EPERM and ENOSPC get a hint each.
+    ///
+    /// Exercise 3.1
     fn clone3(&self) -> Result<Option<(Pid, OwnedFd)>> {
         let mut pidfd: RawFd = -1;
         // SAFETY: zero is a valid value of every field.

@@ -58,22 +58,28 @@ impl Signals {
             if let Some(code) = reap(child, children)? {
                 return Ok(code);
             }
-            if let Some(signal) = signals.read_signal().context("cannot read the signalfd")? {
+            let signal = signals.read_signal().context("cannot read the signalfd")?;
+            // SIGCHLD says no more than that `reap` has something to do.
+            if let Some(signal) = signal.filter(|it| it.ssi_signo != libc::SIGCHLD as u32) {
                 forward(&signal, child, children)?;
             }
         }
     }
 }
 
-/// A signal from the terminal (SI_KERNEL) went to its whole foreground process group, so the
-/// command has it already. Ctrl-Z is the exception: process 1 ignores SIGTSTP, so it gets the
-/// signal that it cannot ignore, and `reap` stops us in turn. Not so behind an init: that command
-/// stops by itself, and a second stop could come when it has just been continued.
+/// Sends `child` the signal that we got, kill(2); that it has ended (ESRCH) is no error.
+///
+/// A signal from the terminal (`ssi_code` SI_KERNEL) went to its whole foreground process group:
+/// the command has it already, and must not get it twice. Ctrl-Z is the exception: process 1
+/// ignores SIGTSTP, pid_namespaces(7), so for `Children::Only` it gets the SIGSTOP that it cannot
+/// ignore. Not so behind an init: that command stops by itself, and could have been continued
+/// before our stop comes.
+///
+/// Exercise 3.5
 fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
     let from_terminal = signal.ssi_code == libc::SI_KERNEL;
     let signal = Signal::try_from(signal.ssi_signo as i32).context("an unknown signal came")?;
     let sent = match signal {
-        Signal::SIGCHLD => return Ok(()),
         Signal::SIGTSTP if from_terminal && children == Children::Only => {
             kill(child, Signal::SIGSTOP)
         }
@@ -81,7 +87,7 @@ fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {
         _ => kill(child, signal),
     };
     match sent {
-        // It has ended, or become another user's through a setuid program: that is its right.
+        // EPERM: it has become another user's through a setuid program. That is its right.
         Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
         sent => sent.with_context(|| format!("cannot forward {signal} to process {child}")),
     }

@@ -25,7 +25,10 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 /// Cuts this mount namespace off from the host's: no mount event crosses, in either direction.
 ///
 /// A new namespace is a copy whose mounts are still peers of the originals: on most hosts / is
-/// shared, and what is mounted here would appear there, mount_namespaces(7). Exercise 4.1
+/// shared, and what is mounted here would appear there, mount_namespaces(7). mount(2) changes the
+/// propagation of / and of all below it (MS_REC); source, type and data play no part.
+///
+/// Exercise 4.1
 pub fn make_private() -> Result<()> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
@@ -40,7 +43,12 @@ pub struct Root {
 
 impl Root {
     /// Binds the directory `path` on itself, with all that is mounted below it: pivot_root(2)
-    /// wants a mount point, and a bind mount makes any directory one. Exercise 4.2
+    /// wants a mount point, and a bind mount makes any directory one.
+    ///
+    /// Copy the mount, `tree::copy`, before the `scratch` tmpfs goes on its place, and attach it
+    /// there last, `Root::attach`. Errors name `path`. See open_tree(2).
+    ///
+    /// Exercise 4.2
     pub fn bind(path: &Path) -> Result<Root> {
         let act = || format!("cannot bind {} on itself", path.display());
         let (tree, place) = (tree::copy(path).with_context(act)?, tree::open(path)?);
@@ -72,10 +80,13 @@ impl Root {
         Ok(())
     }
 
-    /// Makes this tree /, read-only itself if asked for, and detaches the host's.
+    /// Makes this tree /, read-only itself if asked for, and detaches the host's, umount2(2).
     ///
     /// pivot_root(2) with "." twice stacks the old root on the new one, at the very place where
-    /// we stand; what `.` then unmounts is the old one. No directory for it is needed. Exercise 4.4
+    /// we stand: stand on the tree first, fchdir(2). What `.` then unmounts is the old one, and no
+    /// directory for it is needed. The working directory ends up at the new /.
+    ///
+    /// Exercise 4.5
     pub fn pivot(self, read_only: bool) -> Result<()> {
         if read_only {
             tree::set_flags(self.fd(), Flags::MOUNT_ATTR_RDONLY, false)

@@ -76,7 +76,14 @@ impl Mount {
         Ok(())
     }
 
-    /// Makes the mount and attaches it in the root. Exercise 4.3
+    /// Makes the mount, gives it its flags, and attaches it on its target in the root, in this
+    /// order: nobody ever sees it without its flags, mount_setattr(2) and move_mount(2).
+    ///
+    /// If `open_target` finds nothing to protect, nothing is to be done; if it fails with EACCES,
+    /// the hint is `UNWRITABLE`. What `is_new` has its flags already; all else gets them
+    /// recursively. Every error says which mount: `act`.
+    ///
+    /// Exercise 4.4
     pub(crate) fn attach(&self, root: &Root) -> Result<()> {
         let target = self.open_target(root).with_context(|| self.act());
         let Some(target) = target.hint(nix::errno::Errno::EACCES, UNWRITABLE)? else {

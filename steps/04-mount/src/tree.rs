@@ -18,7 +18,12 @@ use rustix::mount::{
 
 use crate::Flags;
 
-/// A new filesystem of type `fstype`; an option with an empty value is a flag. fsopen(2)
+/// A new filesystem of type `fstype`, as a mount that is attached nowhere yet.
+///
+/// fsopen(2) gives a context; fsconfig(2) sets its `source` (`fstype` will do) and each option, one
+/// with an empty value as a flag; `create` turns it into a mount. Errors name type and option.
+///
+/// Exercise 4.3
 pub fn filesystem(fstype: &str, options: &[(String, String)], flags: Flags) -> Result<OwnedFd> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
         .with_context(|| format!("cannot open filesystem type {fstype}"))?;

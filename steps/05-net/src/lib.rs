@@ -56,7 +56,7 @@ impl Mode {
 }
 
 impl Args {
-    /// What to ask of `clone3(2)`, see network_namespaces(7). Exercise 5.1
+    /// What to ask of `clone3(2)`, see network_namespaces(7).
     pub fn namespace(&self) -> CloneFlags {
         match self.network {
             Mode::Host => CloneFlags::empty(),
@@ -88,7 +88,11 @@ pub fn connect(child: Pid, name: &str, args: &Args) -> Result<Connection> {
 
 /// The child's part, behind the gate: its interfaces get addresses and go up.
 ///
-/// Gives the container's own address, if it has one to be known by. Exercise 5.2
+/// With the host's network there is nothing to do. Else the loopback goes up, rtnetlink(7), which
+/// also gives it 127.0.0.1; with a veth pair `veth::bring_up` does the rest. Gives the container's
+/// own address, if it has one to be known by: on a veth pair it has.
+///
+/// Exercise 5.1
 pub fn bring_up(args: &Args) -> Result<Option<Ipv4Addr>> {
     if args.network == Mode::Host {
         return Ok(None);

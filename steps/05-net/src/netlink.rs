@@ -72,7 +72,12 @@ impl Netlink {
         }
     }
 
-    /// Switches a link on: `ip link set dev LINK up`.
+    /// Switches a link on: `ip link set dev LINK up`, rtnetlink(7).
+    ///
+    /// RTM_SETLINK (`Message::SetLink`) with the link's index. Of its flags only `Up` is to change,
+    /// so `Up` is in the flags and in `change_mask`. The kernel is asked to acknowledge: NLM_F_ACK.
+    ///
+    /// Exercise 5.2
     pub fn set_up(&mut self, index: u32) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -106,7 +111,13 @@ impl Netlink {
         Ok(())
     }
 
-    /// `ip route add default via GATEWAY`.
+    /// `ip route add default via GATEWAY`, rtnetlink(7).
+    ///
+    /// RTM_NEWROUTE (`Message::NewRoute`, flags `NEW`) in the main table, unicast, set up at boot
+    /// time (that is what `ip` says of its own), and of family Inet. A route without a destination
+    /// is for all; its one attribute is the gateway.
+    ///
+    /// Exercise 5.5
     pub fn add_default_route(&mut self, gateway: Ipv4Addr) -> Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;

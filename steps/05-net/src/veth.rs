@@ -33,10 +33,14 @@ pub struct Veth {
 }
 
 impl Veth {
-    /// Makes the pair with one end in the child's network namespace, and sets up the host's end.
+    /// Makes a veth pair, veth(4), with one end in the child's network namespace, and sets up the
+    /// host's end, which is called `host_link(name)`.
     ///
-    /// The other end is made inside, never moved: no name of the host's can be in its way.
-    /// `address` is the container's, if it must be a certain one. Exercise 5.3
+    /// `pair` describes both ends: the other one is made inside, never moved, so no name of the
+    /// host's can be in its way. `address` is the container's; without one it follows from the
+    /// index that the kernel gave the host's end. EPERM and EEXIST get a hint each.
+    ///
+    /// Exercise 5.3
     pub fn connect(child: Pid, name: &str, address: Option<Ipv4Addr>) -> Result<Veth> {
         let name = host_link(name);
         let mut netlink = Netlink::open()?;
@@ -80,10 +84,13 @@ impl Drop for Veth {
     }
 }
 
-/// The container's end: address, up, and the way out through the host's end.
+/// The container's end, `INSIDE`: address, up, and the way out through the host's end.
 ///
-/// Which address? A veth interface tells the index of its other end (`eth0@if12` in `ip link`),
-/// and from that both sides compute the same pair of addresses.
+/// Which address, if none is asked for? A veth interface tells the index of its other end
+/// (`eth0@if12` in `ip link`), and from that both sides compute the same pair of addresses. The
+/// default route, route(8), goes through the neighbour. Gives the address.
+///
+/// Exercise 5.4
 pub(crate) fn bring_up(netlink: &mut Netlink, address: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
     let link = netlink.link(INSIDE)?;
     let address = address.unwrap_or_else(|| address::container(other_end(&link)));

@@ -65,10 +65,13 @@ pub fn mountable(mut mounts: Vec<Mount>, network: CloneFlags) -> Vec<Mount> {
     mounts
 }
 
-/// Takes the ids with which the container is set up: root's, or the only ones that are mapped.
+/// Takes the ids with which the container is set up: `ROOT`'s, or the only ones that are mapped.
 ///
 /// Whoever enters a user namespace keeps the ids from outside until then, and shows up as
-/// `nobody` if they are not mapped. All capabilities are there from the start. Exercise 6.2
+/// `nobody` if they are not mapped, user_namespaces(7). All capabilities are there from the start.
+/// Where one id is mapped it is the process's own already: then there is nothing to take.
+///
+/// Exercise 6.2
 pub fn become_root(maps: &Maps) -> Result<()> {
     match maps.one_id() {
         Some(_) => Ok(()),
@@ -85,7 +88,13 @@ pub fn switch(args: &Args, maps: &Maps) -> Result<()> {
     }
 }
 
-/// First the groups, while it is still allowed, then the group, the user last.
+/// Makes this process `user`: no supplementary groups, and all three of its group ids and of its
+/// user ids (real, effective, saved), by setgroups(2), setresgid(2), setresuid(2).
+///
+/// In this order: who has given up uid 0 may no longer change groups. EINVAL means that the id
+/// is not mapped; a hint says where to see what is.
+///
+/// Exercise 6.3
 fn take(user: User) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     unistd::setgroups(&[]).context("cannot drop the supplementary groups")?;

@@ -81,6 +81,10 @@ impl Maps {
 
     /// The parent writes the maps while the child waits at the gate: once, and for good.
     ///
+    /// Who is root writes /proc/PID/uid_map and gid_map. Who maps only their own id must first
+    /// write `deny` to /proc/PID/setgroups. Who has a granted range runs newuidmap(1) and
+    /// newgidmap(1), through `help`. See user_namespaces(7).
+    ///
     /// Exercise 6.1
     pub fn write(&self, child: Pid) -> Result<()> {
         match self.writer {

@@ -38,7 +38,13 @@ impl Group {
         per_file.try_for_each(|writes| self.fill_file(writes))
     }
 
-    /// Each value in a write(2) of its own: that is how these files tell them apart.
+    /// Writes all values for one file of this cgroup, each in a write(2) of its own: that is how
+    /// these files tell them apart. Errors name the limit; see cgroups(7).
+    ///
+    /// What nobody `asked` for may fail: a file that is not there is skipped, and so is a value
+    /// that is refused. But not a `.deny`: what cannot be forbidden must not pass for forbidden.
+    ///
+    /// Exercise 7.2
     fn fill_file(&self, writes: &[Write]) -> Result<()> {
         let path = self.dir.join(&writes[0].file);
         let file = open(&path, libc::O_WRONLY);

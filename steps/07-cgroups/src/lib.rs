@@ -140,22 +140,24 @@ impl Cgroup {
     }
 
     /// In the child, first of all: joins the v1 cgroups, then makes a cgroup namespace, in which
-    /// the container's cgroup is the root of every path, cgroup_namespaces(7).
+    /// the container's cgroup is the root of every path, cgroup_namespaces(7). In this order: the
+    /// namespace has for its root the cgroup that its maker is in.
     ///
-    /// With CLONE_INTO_CGROUP alone, `clone3(2)` could have made the namespace too: the kernel
-    /// roots it at the cgroup that the child is born in (seen on 6.1 and 6.18). But the v1 cgroups are
-    /// joined here, and a namespace from before would have the parent's for its roots.
+    /// To join, write `0`, the writer itself, to each of `tasks`. The keeper's line is closed here
+    /// too, `forget`, so that it waits for the parent alone. The namespace comes by unshare(2).
     ///
-    /// The child's user namespace is no obstacle: v1 asks who opened the file (since 5.17, and in
-    /// older stable kernels), before that who writes, and until the child changes its ids that
-    /// is the same user.
+    /// Exercise 7.3
     pub fn enter(&self) -> Result<()> {
         self.keeper.iter().for_each(Keeper::forget);
+        // Our user namespace is no obstacle: v1 asks who opened the file (since 5.17, and in older
+        // stable kernels), before that who writes: until we change our ids that is the same user.
         for mut tasks in &self.tasks {
             // 0 is the writer. Moving one thread that is oneself needs no lock on thread groups;
             // for another process, or through cgroup.procs, the kernel waits 10 ms for RCU.
             tasks.write_all(b"0").context("cannot join the container's v1 cgroups")?;
         }
+        // After CLONE_INTO_CGROUP alone, clone3(2) could have made it: it is rooted at the cgroup
+        // that the child is born in (seen on 6.1 and 6.18). But on v1 that would be the parent's.
         unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot make a cgroup namespace")
     }
 
@@ -195,6 +197,12 @@ impl Cgroup {
 
     /// Whether the kernel killed a process of the container because memory ran out. Ask after the
     /// command has ended, before `remove`.
+    ///
+    /// The group with the `memory` controller counts it: `oom_kill` in memory.events, cgroup-v2.rst
+    /// (on v1, in memory.oom_control). The limit to name is what was written for `--memory`.
+    /// Without such a group, or with a count of 0, the answer is `None`.
+    ///
+    /// Exercise 7.4
     pub fn oom_killed(&self) -> Result<Option<Oom>> {
         let has_memory = |group: &&Group| group.controllers.contains(&"memory");
         let Some(group) = self.groups.iter().find(has_memory) else { return Ok(None) };
@@ -208,7 +216,9 @@ impl Cgroup {
     /// Says so on stderr if the command was killed for want of memory, and removes the cgroup.
     /// Gives `code`, the command's exit code, back: 137 is death by SIGKILL.
     pub fn finish(self, code: u8) -> Result<u8> {
-        if let (137, Some(oom)) = (code, self.oom_killed()?) {
+        if code == 137
+            && let Some(oom) = self.oom_killed()?
+        {
             eprintln!("error: {oom}");
         }
         self.remove()?;

@@ -110,6 +110,12 @@ pub fn count_or_unlimited(text: &str) -> Result<Max> {
 }
 
 /// How many processors' worth of time, `0.5`, as a quota in periods of a tenth of a second.
+///
+/// The kernel knows no half processors: it lets the cgroup run for `time` microseconds in every
+/// `period`, then throttles it; cgroup-v2.rst, cpu.max. Less than 1000 it does not take. What is
+/// not `positive` is an error.
+///
+/// Exercise 7.1
 pub fn cpus(text: &str) -> Result<Quota> {
     let cpus = positive(text).with_context(|| format!("{text:?} is not a number like 0.5"))?;
     let period = 100_000;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use rustix::fs::FileType;
-use rustix::io::Result;
 
 use crate::lower::{self, Lower};
 
@@ -66,6 +66,13 @@ impl Walk {
         Ok(())
     }
 
+    /// Adds what became of one entry of the upper directory, and of all below it.
+    ///
+    /// A whiteout has deleted `path`; else it was changed if the lower layers have it, and added if
+    /// not. A directory is gone through too. One that is opaque, overlayfs(5), where the lower
+    /// layers have a directory, has `hidden` what they hold.
+    ///
+    /// Exercise 8.3
     fn entry(&mut self, path: &Path) -> Result<()> {
         let stat = lower::stat(&self.upper, path)?;
         let before = self.lower.file_type(path)?;
@@ -84,7 +91,10 @@ impl Walk {
         self.directory(path)
     }
 
-    /// An opaque directory has deleted all that it does not hold itself.
+    /// Adds what an opaque directory has deleted: every name that the lower layers show in `path`
+    /// and that the upper directory does not hold there itself, overlayfs(5).
+    ///
+    /// Exercise 8.4
     fn hidden(&mut self, path: &Path) -> Result<()> {
         let kept = lower::names(&self.upper, path)?;
         for name in self.lower.names(path)? {

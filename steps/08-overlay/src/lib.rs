@@ -111,12 +111,16 @@ pub struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// All layers as one tree, in the place of the root directory.
+    /// All layers as one tree, in the place of the root directory, overlayfs(5).
     ///
-    /// What hides a lower directory carries a `user.*` attribute. A tmpfs has those since Linux
-    /// 6.6: before, to remove such a directory is EIO, unless `--upper` is on a disk.
+    /// Upper and work directory are those that are kept, or new ones, `directory`, on the `scratch`
+    /// tmpfs of step 4. If there is to be a diff, the upper one is sent. Then `overlay` makes the
+    /// mount and `Root::attach` puts it in its place. ELOOP gets a hint: a layer is given twice.
+    ///
     /// Exercise 8.1
     pub fn mount(self) -> Result<Root> {
+        // What hides a lower directory carries a `user.*` attribute. A tmpfs has those since Linux
+        // 6.6: before, to remove such a directory is EIO, unless `--upper` is on a disk.
         let scratch = mount::scratch(self.place.as_fd())?;
         let (upper, work) = match self.kept {
             Some(kept) => kept,
@@ -151,6 +155,13 @@ fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<Own
         .hint(nix::errno::Errno::EINVAL, "Linux before 6.5 takes about 80 layers, newer ones 500")
 }
 
+/// Makes one overlay filesystem: a mount that is attached nowhere yet.
+///
+/// fsopen(2) gives a context. `set` its `source`, each pair of `lower`, and `upperdir` and
+/// `workdir` by the `name` of the descriptor. The flag `userxattr` has it keep its marks where we
+/// may write them, overlayfs(5). `tree::create` of step 4 makes the mount.
+///
+/// Exercise 8.2
 fn create(lower: &[(&str, &str)], upper: BorrowedFd, work: BorrowedFd) -> Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("cannot open overlay")?;
     set(&context, "source", "overlay")?;

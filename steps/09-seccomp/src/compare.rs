@@ -3,42 +3,49 @@
 
 use std::mem::{offset_of, size_of};
 
+use anyhow::{Result, ensure};
 use libc::seccomp_data;
 
 use crate::assemble::{Assembler, Label, Test};
 use crate::rules::{Comparison, Condition};
 
 /// Code that goes to `yes` if the condition holds, else to `no`.
-pub fn condition(asm: &mut Assembler, condition: &Condition, yes: Label, no: Label) -> Label {
-    let (low, high) = halves(condition.argument);
-    match condition.comparison {
-        Comparison::Eq(value) => equal(asm, (low, high), u64::MAX, value, yes, no),
-        Comparison::Ne(value) => equal(asm, (low, high), u64::MAX, value, no, yes),
-        Comparison::MaskedEq { mask, value } => equal(asm, (low, high), mask, value, yes, no),
-        Comparison::Gt(value) => above(asm, (low, high), Test::Gt, value, yes, no),
-        Comparison::Le(value) => above(asm, (low, high), Test::Gt, value, no, yes),
-        Comparison::Ge(value) => above(asm, (low, high), Test::Ge, value, yes, no),
-        Comparison::Lt(value) => above(asm, (low, high), Test::Ge, value, no, yes),
+pub fn condition(
+    asm: &mut Assembler,
+    &Condition { argument, ref comparison }: &Condition,
+    yes: Label,
+    no: Label,
+) -> Result<Label> {
+    match *comparison {
+        Comparison::Eq(value) => equal(asm, argument, u64::MAX, value, yes, no),
+        Comparison::Ne(value) => equal(asm, argument, u64::MAX, value, no, yes),
+        Comparison::MaskedEq { mask, value } => equal(asm, argument, mask, value, yes, no),
+        Comparison::Gt(value) => above(asm, argument, Test::Gt, value, yes, no),
+        Comparison::Le(value) => above(asm, argument, Test::Gt, value, no, yes),
+        Comparison::Ge(value) => above(asm, argument, Test::Ge, value, yes, no),
+        Comparison::Lt(value) => above(asm, argument, Test::Ge, value, no, yes),
     }
 }
 
 /// Where the two halves of an argument lie in `seccomp_data`, on a little-endian machine.
-fn halves(argument: u8) -> (u32, u32) {
+fn halves(argument: u8) -> Result<(u32, u32)> {
+    ensure!(argument < 6, "a system call has no argument {argument}: they are 0 to 5");
     let start = offset_of!(seccomp_data, args) + usize::from(argument) * size_of::<u64>();
-    (start as u32, start as u32 + 4)
+    Ok((start as u32, start as u32 + 4))
 }
 
 /// `argument & mask == value`
 fn equal(
     asm: &mut Assembler,
-    (low, high): (u32, u32),
+    argument: u8,
     mask: u64,
     value: u64,
     yes: Label,
     no: Label,
-) -> Label {
+) -> Result<Label> {
+    let (low, high) = halves(argument)?;
     let low = half_equal(asm, low, mask as u32, value as u32, yes, no);
-    half_equal(asm, high, (mask >> 32) as u32, (value >> 32) as u32, low, no)
+    Ok(half_equal(asm, high, (mask >> 32) as u32, (value >> 32) as u32, low, no))
 }
 
 /// The same for 32 bits; nothing to do where no bit counts.
@@ -58,19 +65,24 @@ fn half_equal(
     asm.load(offset, masked)
 }
 
-/// `argument > value` or, with `Test::Ge`, `argument >= value`: the high halves decide unless
-/// they are equal.
+/// Code for `argument > value` or, with `Test::Ge`, `argument >= value`; seccomp(2).
+///
+/// The high halves decide: a greater one is `yes`, a smaller one `no`. Where they are equal, `test`
+/// on the low halves decides. Written from its end to its beginning, as the assembler wants it.
+///
+/// Exercise 9.4
 fn above(
     asm: &mut Assembler,
-    (low, high): (u32, u32),
+    argument: u8,
     test: Test,
     value: u64,
     yes: Label,
     no: Label,
-) -> Label {
+) -> Result<Label> {
+    let (low, high) = halves(argument)?;
     let last = asm.branch(test, value as u32, yes, no);
     let low = asm.load(low, last);
     let equal = asm.branch(Test::Eq, (value >> 32) as u32, low, no);
     let greater = asm.branch(Test::Gt, (value >> 32) as u32, yes, equal);
-    asm.load(high, greater)
+    Ok(asm.load(high, greater))
 }

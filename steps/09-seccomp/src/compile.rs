@@ -22,17 +22,16 @@ const X32: Option<u32> = if cfg!(target_arch = "x86_64") { Some(0x4000_0000) } e
 
 const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
 
-/// The program for `rules`.
+/// The program for `rules`; an error if it is longer than the kernel takes (BPF_MAXINSNS).
 ///
-/// - Calls of another architecture kill the process: their numbers mean other calls.
-/// - x32 numbers give ENOSYS.
-/// - So do numbers above the highest that a rule names, unless the default lets calls through:
-///   they came after the profile, and a program that reads ENOSYS uses an older call instead.
+/// It runs on the `seccomp_data` of seccomp(2). A call of another architecture kills the process,
+/// because its numbers mean other calls. Of all others the number goes to `dispatch`, over the
+/// `ranges` of the rules. The assembler wants all this from its end to its beginning.
 ///
-/// Fails if the program is longer than the kernel takes (BPF_MAXINSNS).
+/// Exercise 9.2
 pub fn compile(rules: &Rules) -> Result<Vec<sock_filter>> {
     let mut compiler = Compiler::default();
-    let dispatch = compiler.dispatch(&ranges(rules));
+    let dispatch = compiler.dispatch(&ranges(rules))?;
     let native = compiler.assembler.load(offset_of!(seccomp_data, nr) as u32, dispatch);
     let foreign = compiler.assembler.ret(Action::KillProcess.word());
     let check = compiler.assembler.branch(Test::Eq, ARCHITECTURE, native, foreign);
@@ -80,6 +79,10 @@ impl PartialEq for Verdict<'_> {
 }
 
 /// All 32-bit numbers, cut where the verdict changes.
+///
+/// x32 numbers give ENOSYS. So do those above the highest that a rule names, unless the default
+/// lets calls through: they came after the profile, and a program that reads ENOSYS uses an
+/// older call instead.
 fn ranges(rules: &Rules) -> Vec<Range<'_>> {
     let mut sorted: Vec<&Rule> = rules.rules.iter().collect();
     sorted.sort_by_key(|rule| rule.call);
@@ -115,45 +118,51 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// Goes to the verdict of the range that the accumulator, a call number, is in.
-    fn dispatch(&mut self, ranges: &[Range<'a>]) -> Label {
+    /// Code that goes to the verdict of the range that the accumulator, a call number, is in.
+    ///
+    /// A binary search: one range is its `verdict`; more are cut in the middle, and the first
+    /// number of the higher half is what the accumulator is compared with, seccomp(2). One number
+    /// with the same verdict on both sides needs one comparison only.
+    ///
+    /// Exercise 9.3
+    fn dispatch(&mut self, ranges: &[Range<'a>]) -> Result<Label> {
         match ranges {
             [only] => self.verdict(&only.verdict),
             [around, one, rest]
                 if rest.start == one.start + 1 && around.verdict == rest.verdict =>
             {
-                let (yes, no) = (self.verdict(&one.verdict), self.verdict(&around.verdict));
-                self.assembler.branch(Test::Eq, one.start, yes, no)
+                let (yes, no) = (self.verdict(&one.verdict)?, self.verdict(&around.verdict)?);
+                Ok(self.assembler.branch(Test::Eq, one.start, yes, no))
             }
             _ => {
                 let (low, high) = ranges.split_at(ranges.len() / 2);
-                let (no, yes) = (self.dispatch(low), self.dispatch(high));
-                self.assembler.branch(Test::Ge, high[0].start, yes, no)
+                let (no, yes) = (self.dispatch(low)?, self.dispatch(high)?);
+                Ok(self.assembler.branch(Test::Ge, high[0].start, yes, no))
             }
         }
     }
 
-    fn verdict(&mut self, verdict: &Verdict<'a>) -> Label {
+    fn verdict(&mut self, verdict: &Verdict<'a>) -> Result<Label> {
         if verdict.tried.is_empty() {
-            return self.assembler.ret(verdict.otherwise.word());
+            return Ok(self.assembler.ret(verdict.otherwise.word()));
         }
         if let Some((_, label)) = self.known.iter().find(|(known, _)| known == verdict) {
-            return *label;
+            return Ok(*label);
         }
-        let label = self.arguments(verdict);
+        let label = self.arguments(verdict)?;
         self.known.push((verdict.clone(), label));
-        label
+        Ok(label)
     }
 
     /// The rules of one call, last first as the assembler wants it.
-    fn arguments(&mut self, verdict: &Verdict<'a>) -> Label {
+    fn arguments(&mut self, verdict: &Verdict<'a>) -> Result<Label> {
         let mut otherwise = self.assembler.ret(verdict.otherwise.word());
         for rule in verdict.tried.iter().rev() {
             let matched = self.assembler.ret(rule.action.word());
-            otherwise = rule.conditions.iter().rev().fold(matched, |yes, condition| {
+            otherwise = rule.conditions.iter().rev().try_fold(matched, |yes, condition| {
                 compare::condition(&mut self.assembler, condition, yes, otherwise)
-            });
+            })?;
         }
-        otherwise
+        Ok(otherwise)
     }
 }

@@ -124,11 +124,12 @@ impl Filter {
         Ok(Filter { program: compile::compile(rules)? })
     }
 
-    /// Takes from this thread, for good and for all that it starts, new privileges by `execve(2)`
+    /// Takes from this thread, for good and for all that it starts, new privileges by execve(2)
     /// and the calls that the filter refuses. Allocates nothing.
     ///
-    /// Without no_new_privs a filter could fool a setuid program, so the kernel asks for it or
-    /// for CAP_SYS_ADMIN: seccomp(2), SECCOMP_SET_MODE_FILTER.
+    /// First no_new_privs, PR_SET_NO_NEW_PRIVS(2const): without it a filter could fool a setuid
+    /// program, so the kernel asks for it or for CAP_SYS_ADMIN. Then the program, if there is one:
+    /// seccomp(2) with SECCOMP_SET_MODE_FILTER, through syscall(2).
     ///
     /// Exercise 9.1
     pub fn install(&self) -> Result<()> {

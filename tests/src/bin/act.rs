@@ -92,6 +92,8 @@ fn act(verb: &str, words: &[&str]) -> Answer {
         ("sethostname", [name]) => done(sethostname(name)),
         ("pty", []) => pty(),
         ("ioctl", [command]) => ioctl(command),
+        ("getpgid", [pid]) => getpgid(pid),
+        ("int80", []) => int80(),
         ("signals", [count]) => signals(number(count)),
         ("orphan", []) => orphan(),
         ("linger", []) => linger(),
@@ -188,6 +190,42 @@ fn in_new_session(command: u64) -> nix::Result<()> {
     // To close it while we live would send us SIGHUP, pty(7).
     std::mem::forget(master);
     Errno::result(result).map(drop)
+}
+
+/// getpgid(2) with all 64 bits of its argument, of which it looks at 32.
+fn getpgid(pid: &str) -> Answer {
+    let pid = u64::from_str_radix(pid, 16).map_err(std::io::Error::other)?;
+    // SAFETY: it asks, and touches no memory.
+    done(Errno::result(unsafe { libc::syscall(libc::SYS_getpgid, pid) }))
+}
+
+/// getpid(2) as a 32-bit program makes it, in a process of its own: a filter may answer with death.
+fn int80() -> Answer {
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Child => exit((getpid_of_32_bits() != getpid().as_raw()).into()),
+        ForkResult::Parent { child } => match waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(String::new()),
+            WaitStatus::Signaled(_, signal, _) => Err(std::io::Error::other(signal.as_str())),
+            _ => Err(Errno::ENOSYS.into()),
+        },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn getpid_of_32_bits() -> i32 {
+    let answer;
+    // SAFETY: call 20 of that table takes no argument; older kernels clear r8 to r11.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("eax") 20 => answer, out("r8") _, out("r9") _,
+            out("r10") _, out("r11") _);
+    }
+    answer
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn getpid_of_32_bits() -> i32 {
+    -1
 }
 
 /// Names the next `count` signals of those that a parent forwards.

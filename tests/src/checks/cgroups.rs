@@ -14,13 +14,14 @@ use super::{Check, Context, Need, Run, Running, expect};
 use crate::Process;
 use crate::cgroup::Membership;
 
-const STEP: Check = Check { step: 7, exercise: "7", ..Check::DEFAULT };
+const STEP: Check = Check { step: 7, ..Check::DEFAULT };
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "memory",
         asks: "Is --memory 64m in memory.max (v1: memory.limit_in_bytes), and as much again for swap?",
-        look_at: "table.rs: --memory, --memory-swap; cgroups(7), cgroup-v2.rst",
+        look_at: "group.rs: fill_file, table.rs: --memory, --memory-swap; cgroups(7), cgroup-v2.rst",
+        exercise: "7.2",
         needs: &[Need::Controller("memory")],
         run: memory,
         ..STEP
@@ -28,7 +29,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "memory-bites",
         asks: "Is a command killed that takes more, with exit code 137 and an error that says why?",
-        look_at: "Cgroup::create, Cgroup::finish, oom_killed; cgroup-v2.rst: memory.events",
+        look_at: "lib.rs: oom_killed, main.rs: cgroup.finish; cgroup-v2.rst: memory.events",
+        exercise: "7.4",
         needs: &[Need::Controller("memory")],
         run: memory_bites,
         ..STEP
@@ -36,7 +38,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "cpus",
         asks: "Is --cpus 0.5 in cpu.max (v1: cpu.cfs_quota_us), and --cpu-weight in cpu.weight (v1: cpu.shares)?",
-        look_at: "table.rs: --cpus, --cpu-weight; cgroup-v2.rst: cpu",
+        look_at: "limits.rs: cpus, table.rs: --cpus, --cpu-weight; cgroup-v2.rst: cpu",
+        exercise: "7.1",
         needs: &[Need::Controller("cpu")],
         run: cpus,
         ..STEP
@@ -44,7 +47,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "cpus-bite",
         asks: "Does cpu.stat count that a command which computes without end was throttled?",
-        look_at: "Cgroup::create, Cgroup::enter; cgroup-v2.rst: cpu.stat",
+        look_at: "limits.rs: cpus; cgroup-v2.rst: cpu.stat",
+        exercise: "7.1",
         needs: &[Need::Controller("cpu")],
         run: cpus_bite,
         ..STEP
@@ -52,7 +56,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "cpuset",
         asks: "Is --cpuset-cpus 0 in cpuset.cpus, and the only processor in /proc/PID/status?",
-        look_at: "table.rs: --cpuset-cpus, v1.rs: fill_cpuset; cpuset(7)",
+        look_at: "group.rs: fill_file, v1.rs: fill_cpuset; cpuset(7)",
+        exercise: "7.2",
         needs: &[Need::Controller("cpuset")],
         run: cpuset,
         ..STEP
@@ -60,7 +65,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "pids",
         asks: "Is --pids-limit 20 in pids.max, and is the twentieth fork refused with EAGAIN?",
-        look_at: "table.rs: --pids-limit; cgroup-v2.rst: pids",
+        look_at: "group.rs: fill_file; cgroup-v2.rst: pids",
+        exercise: "7.2",
         needs: &[Need::Controller("pids")],
         run: pids,
         ..STEP
@@ -68,7 +74,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "io",
         asks: "Is --io-max in io.max (v1: blkio.throttle.*)?",
-        look_at: "table.rs: --io-max; cgroup-v2.rst: io.max",
+        look_at: "group.rs: fill_file; cgroup-v2.rst: io.max",
+        exercise: "7.2",
         needs: &[Need::Root, Need::Disk],
         run: io,
         ..STEP
@@ -76,7 +83,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "hugetlb",
         asks: "Is --hugetlb 2MB=4m in hugetlb.2MB.max (v1: hugetlb.2MB.limit_in_bytes)?",
-        look_at: "table.rs: --hugetlb; cgroup-v2.rst: hugetlb",
+        look_at: "group.rs: fill_file; cgroup-v2.rst: hugetlb",
+        exercise: "7.2",
         needs: &[Need::HugePages, Need::Controller("hugetlb")],
         run: hugetlb,
         ..STEP
@@ -84,7 +92,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "joined-before-the-command",
         asks: "Is the command, from its first moment, in a cgroup that is named after the container?",
-        look_at: "Cgroup::descriptor, Cgroup::enter; clone3(2): CLONE_INTO_CGROUP",
+        look_at: "main.rs: clone.into_cgroup, cgroup.enter; clone3(2): CLONE_INTO_CGROUP",
+        exercise: "7",
         needs: &[Need::Controller("pids")],
         run: joined_before_the_command,
         ..STEP
@@ -92,14 +101,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-cgroup-namespace",
         asks: "Is /proc/PID/ns/cgroup another than the host's?",
-        look_at: "Cgroup::enter; cgroup_namespaces(7)",
+        look_at: "lib.rs: enter; cgroup_namespaces(7)",
+        exercise: "7.3",
         run: |context| own_namespace("cgroup", &context.start(&[])?),
         ..STEP
     },
     Check {
         name: "its-cgroup-is-the-root",
         asks: "Does /proc/self/cgroup inside say / for every hierarchy in which the container has a cgroup?",
-        look_at: "Cgroup::enter: first join, then unshare; cgroup_namespaces(7)",
+        look_at: "lib.rs: enter: first join, then unshare; cgroup_namespaces(7)",
+        exercise: "7.3",
         needs: &[Need::Controller("pids")],
         run: its_cgroup_is_the_root,
         ..STEP
@@ -107,7 +118,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "shown-read-only",
         asks: "Is the container's own cgroup all that /sys/fs/cgroup shows, and a write there refused with EROFS?",
-        look_at: "Cgroup::show; cgroup_namespaces(7)",
+        look_at: "main.rs: cgroup.show; cgroup_namespaces(7)",
+        exercise: "7",
         needs: &[Need::Root, Need::V2("")],
         run: shown_read_only,
         ..STEP
@@ -115,15 +127,17 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "removed-afterwards",
         asks: "Is the cgroup gone when the container has ended, also by SIGKILL of the parent?",
-        look_at: "Cgroup::remove, keeper.rs; cgroups(7)",
+        look_at: "main.rs: cgroup.finish, keeper.rs; cgroups(7)",
+        exercise: "7",
         needs: &[Need::Controller("pids")],
         run: removed_afterwards,
         ..STEP
     },
     Check {
         name: "refused-limit-leaves-nothing",
-        asks: "Is a limit that the kernel does not take an error, and no cgroup left behind?",
-        look_at: "Cgroup::create; cpuset(7)",
+        asks: "Is a limit that the kernel does not take an error, and no cgroup left behind? Is one that it takes none?",
+        look_at: "group.rs: fill_file: the context of the error; cpuset(7)",
+        exercise: "7.2",
         needs: &[Need::Root, Need::Controller("cpuset")],
         run: refused_limit_leaves_nothing,
         ..STEP
@@ -131,7 +145,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "delegated-cgroup",
         asks: "Can an ordinary user set limits below a v2 cgroup that was delegated to him?",
-        look_at: "base.rs, v2.rs: place; cgroup-v2.rst: Delegation",
+        look_at: "group.rs: fill_file, v2.rs: place; cgroup-v2.rst: Delegation",
+        exercise: "7.2",
         needs: &[Need::Root, Need::Ordinary, Need::V2("pids")],
         run: delegated_cgroup,
         ..STEP
@@ -347,7 +362,7 @@ fn refused_limit_leaves_nothing(context: &Context) -> Result<()> {
             .find(|entry| entry.file_name().to_string_lossy().contains(&name));
         ensure!(left.is_none(), "{left:?} is left");
     }
-    Ok(())
+    limited(context, &name).option("--cpuset-cpus", "0").run(&["exit 7"])?.expect_code(7)
 }
 
 /// A cgroup that is a user's, removed in the end.

@@ -41,15 +41,15 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "workdir-flag",
         asks: "Does the command start in the directory of -w, and not at all if there is none?",
-        look_at: "chroot::exec, enter_workdir",
-        exercise: "1.2",
+        look_at: "exec.rs: enter_workdir; chdir(2), getcwd(2)",
+        exercise: "1.3",
         run: workdir_flag,
         ..STEP
     },
     Check {
         name: "no-descriptor-above-2",
         asks: "Are 0, 1 and 2 all the descriptors that the command has, whatever was left open outside?",
-        look_at: "chroot::exec, close_descriptors; close_range(2)",
+        look_at: "exec.rs: close_descriptors; close_range(2)",
         exercise: "1.2",
         run: no_descriptor_above_2,
         ..STEP
@@ -57,48 +57,48 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "environment-is-exact",
         asks: "Does the command get PATH, HOME and TERM, and nothing else of the host's environment?",
-        look_at: "chroot::exec, environment; environ(7)",
-        exercise: "1.2",
+        look_at: "exec.rs: environment; environ(7)",
+        exercise: "1.4",
         run: environment_is_exact,
         ..STEP
     },
     Check {
         name: "environment-flag",
         asks: "Does -e set, replace and pass on variables?",
-        look_at: "chroot::exec, environment, assignment",
-        exercise: "1.2",
+        look_at: "exec.rs: environment, assignment; environ(7)",
+        exercise: "1.4",
         run: environment_flag,
         ..STEP
     },
     Check {
         name: "found-on-the-path-inside",
         asks: "Is a bare name looked for on the PATH in the root, and not on the host's?",
-        look_at: "chroot::exec, candidates; execve(2)",
-        exercise: "1.2",
+        look_at: "exec.rs: execute, candidates; execve(2)",
+        exercise: "1.5",
         run: found_on_the_path_inside,
         ..STEP
     },
     Check {
         name: "arguments-as-given",
         asks: "Does the command get its arguments as they were given, spaces and dashes included?",
-        look_at: "chroot::exec, c_string; execve(2)",
-        exercise: "1.2",
+        look_at: "exec.rs: execute; execve(2)",
+        exercise: "1.5",
         before: Some("a command without a container gets its arguments as well"),
         run: arguments_as_given,
         ..STEP
     },
     Check {
         name: "exit-codes",
-        asks: "0 and 7 of the command, 125 without a container, 126 not executable, 127 not found?",
-        look_at: "chroot::exec, outcome.rs",
-        exercise: "1.2",
+        asks: "Is the exit code the command's own, 125 without a container, 126 if it cannot be executed, 127 if it is not found?",
+        look_at: "exec.rs: execute, outcome.rs: CommandError; execve(2)",
+        exercise: "1.5",
         run: exit_codes,
         ..STEP
     },
     Check {
         name: "error-names-act-object-and-reason",
-        asks: "Is an error one line with the act, the object, the kernel's words and the error's name?",
-        look_at: "chroot::report; errno(3)",
+        asks: "Is an error one line with the act, the object, the kernel's words and the error's name? And is there none if all is well?",
+        look_at: "chroot::enter: the context of the error, chroot::report; errno(3)",
         exercise: "1.1",
         run: error_names_act_object_and_reason,
         ..STEP
@@ -106,8 +106,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "signals-are-as-new",
         asks: "Does the command start with no signal blocked or ignored?",
-        look_at: "chroot::exec, default_sigpipe; signal(7), execve(2)",
-        exercise: "1.2",
+        look_at: "chroot::exec in main.rs, exec.rs: default_sigpipe; signal(7), execve(2)",
+        exercise: "1",
         run: signals_are_as_new,
         ..STEP
     },
@@ -254,7 +254,9 @@ fn error_names_act_object_and_reason(context: &Context) -> Result<()> {
     ensure!(complete, "the error is {line:?}");
     let more: Vec<&str> = ended.stderr.lines().skip(1).collect();
     ensure!(more.iter().all(|line| line.starts_with("hint: ")), "more lines follow: {more:?}");
-    Ok(())
+    let ended = context.container().run(&["exit 0"])?;
+    expect("the errors of a command that runs", &*ended.stderr, "")?;
+    ended.expect_code(0)
 }
 
 /// Signals that our own caller ignores (nohup(1) does that) are ignored inside as well.

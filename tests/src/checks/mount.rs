@@ -19,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-mount-namespace",
         asks: "Is /proc/PID/ns/mnt another than the host's?",
-        look_at: "mount::NAMESPACE, main.rs; mount_namespaces(7)",
+        look_at: "main.rs: clone.namespace(mount::NAMESPACE); mount_namespaces(7)",
         exercise: "4",
         run: |context| own_namespace("mnt", &context.start(&[])?),
         ..STEP
@@ -27,15 +27,15 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "old-root-is-gone",
         asks: "Is there one mount on / in mountinfo, and none of the host's file systems?",
-        look_at: "mount::Root::pivot; pivot_root(2), umount2(2)",
-        exercise: "4.4",
+        look_at: "lib.rs: Root::pivot; pivot_root(2), umount2(2)",
+        exercise: "4.5",
         run: old_root_is_gone,
         ..STEP
     },
     Check {
         name: "root-is-a-mount",
         asks: "Is the mount on / the directory ROOT?",
-        look_at: "mount::Root::bind; pivot_root(2)",
+        look_at: "lib.rs: Root::bind; pivot_root(2)",
         exercise: "4.2",
         until: 7, // then an overlay of it
         run: root_is_a_mount,
@@ -44,7 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "propagation-is-private",
         asks: "Is no mount shared with the host's or the slave of one, though the host's are shared?",
-        look_at: "mount::make_private; mount_namespaces(7)",
+        look_at: "lib.rs: make_private; mount_namespaces(7)",
         exercise: "4.1",
         run: propagation_is_private,
         ..STEP
@@ -52,7 +52,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "host-sees-no-mount",
         asks: "Does the host's mountinfo stay as it is while the container runs and after it?",
-        look_at: "mount::make_private; mount_namespaces(7)",
+        look_at: "lib.rs: make_private; mount_namespaces(7)",
         exercise: "4.1",
         before: Some("who mounts nothing leaves nothing to see"),
         run: host_sees_no_mount,
@@ -61,7 +61,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "file-systems-and-flags",
         asks: "Are /proc, /sys, /dev, /dev/pts, /dev/shm and /tmp what they should be, with their flags?",
-        look_at: "mount::Mount::attach, defaults.rs; mount_setattr(2)",
+        look_at: "tree.rs: filesystem, defaults.rs; fsopen(2), fsconfig(2), fsmount(2)",
         exercise: "4.3",
         run: file_systems_and_flags,
         ..STEP
@@ -69,7 +69,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "proc-shows-only-the-container",
         asks: "Does /proc list the container's processes and no other?",
-        look_at: "mount::Root::fill; proc(5), pid_namespaces(7)",
+        look_at: "tree.rs: filesystem, main.rs: root.fill; proc(5), pid_namespaces(7)",
         exercise: "4.3",
         run: proc_shows_only_the_container,
         ..STEP
@@ -77,39 +77,39 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "masked-paths",
         asks: "Are the paths of /proc and /sys that tell of the host's hardware and memory empty?",
-        look_at: "mount::Mount::attach, defaults.rs: MASKED; proc(5)",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, defaults.rs: MASKED; proc(5)",
+        exercise: "4.4",
         run: masked_paths,
         ..STEP
     },
     Check {
         name: "read-only-paths",
         asks: "Is a write to the paths of /proc that change the host refused with EROFS?",
-        look_at: "mount::Mount::attach, defaults.rs: READ_ONLY; proc(5)",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, defaults.rs: READ_ONLY; proc(5)",
+        exercise: "4.4",
         run: read_only_paths,
         ..STEP
     },
     Check {
         name: "devices-and-their-numbers",
         asks: "Are null, zero, full, random, urandom and tty the devices in /dev, and do they work?",
-        look_at: "mount::Mount::attach, list.rs: device; null(4), random(4), tty(4)",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, list.rs: device; null(4), random(4), tty(4)",
+        exercise: "4.4",
         run: devices_and_their_numbers,
         ..STEP
     },
     Check {
         name: "links-in-dev",
         asks: "Do fd, stdin, stdout, stderr and ptmx lead where programs expect?",
-        look_at: "mount::Root::fill, defaults.rs: link_devices; fd(4), pts(4)",
-        exercise: "4.3",
+        look_at: "main.rs: root.fill, defaults.rs: link_devices; fd(4), pts(4)",
+        exercise: "4",
         run: links_in_dev,
         ..STEP
     },
     Check {
         name: "new-devpts",
         asks: "Is /dev/pts a new instance, whose first terminal is number 0?",
-        look_at: "mount::Root::fill, defaults.rs; pts(4)",
+        look_at: "tree.rs: filesystem, its options; pts(4), fsconfig(2)",
         exercise: "4.3",
         run: new_devpts,
         ..STEP
@@ -117,24 +117,24 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "volume",
         asks: "Are a directory and a file of the host seen inside, and what is written to them outside?",
-        look_at: "mount::Mount::attach, args.rs: Volume; open_tree(2)",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, args.rs: Volume; open_tree(2)",
+        exercise: "4.4",
         run: volume,
         ..STEP
     },
     Check {
         name: "volume-read-only",
         asks: "Is a write to a volume with :ro refused with EROFS?",
-        look_at: "mount::Mount::attach; mount_setattr(2)",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach; mount_setattr(2)",
+        exercise: "4.4",
         run: volume_read_only,
         ..STEP
     },
     Check {
         name: "volume-read-only-below",
         asks: "Is a mount below a volume with :ro read-only as well?",
-        look_at: "mount::Mount::attach, tree::set_flags; mount_setattr(2): AT_RECURSIVE",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, tree::set_flags; mount_setattr(2): AT_RECURSIVE",
+        exercise: "4.4",
         needs: &[Need::Root],
         run: volume_read_only_below,
         ..STEP
@@ -142,7 +142,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "tmpfs",
         asks: "Is --tmpfs an empty tmpfs with nosuid and nodev that can be written to?",
-        look_at: "mount::Mount::attach, args.rs: mounts; tmpfs(5)",
+        look_at: "tree.rs: filesystem, args.rs: mounts; tmpfs(5)",
         exercise: "4.3",
         run: tmpfs,
         ..STEP
@@ -150,16 +150,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "read-only-root",
         asks: "With --read-only, is a write to / refused with EROFS, but not one to /tmp?",
-        look_at: "mount::Root::pivot; mount_setattr(2)",
-        exercise: "4.4",
+        look_at: "lib.rs: Root::pivot; mount_setattr(2)",
+        exercise: "4.5",
         run: read_only_root,
         ..STEP
     },
     Check {
         name: "targets-stay-in-the-root",
         asks: "Does a symlink in ROOT lead a volume's target to a place inside, and never to the host?",
-        look_at: "mount::Mount::attach, in_root.rs; openat2(2): RESOLVE_IN_ROOT",
-        exercise: "4.3",
+        look_at: "list.rs: Mount::attach, in_root.rs; openat2(2): RESOLVE_IN_ROOT",
+        exercise: "4.4",
         run: targets_stay_in_the_root,
         ..STEP
     },

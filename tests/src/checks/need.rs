@@ -42,6 +42,8 @@ pub enum Need {
     Pasta,
     /// The calls and numbers of x86_64.
     X86,
+    /// The system calls of 32-bit x86 programs, by `int 0x80`.
+    Int80,
 }
 
 impl Need {
@@ -70,6 +72,7 @@ impl Need {
             Need::UserAttributes => unless(kernel() >= (6, 6), OLD_TMPFS),
             Need::Pasta => pasta(),
             Need::X86 => unless(cfg!(target_arch = "x86_64"), "only x86_64 has it"),
+            Need::Int80 => unless(int80(context), "this kernel runs no 32-bit x86 programs"),
         }
     }
 }
@@ -209,6 +212,12 @@ pub fn disk() -> Option<(String, String)> {
         let whole = !virtual_ones.iter().any(|prefix| name.starts_with(prefix));
         (whole && Path::new(&device).exists()).then(|| (device, number.trim().to_string()))
     })
+}
+
+/// Tried outside of any container.
+fn int80(context: &Context) -> bool {
+    let act = Command::new(context.scene.root().join("bin/act")).arg("int80").output();
+    act.is_ok_and(|output| output.stdout == b"ok\n")
 }
 
 fn pasta() -> Option<String> {

@@ -17,16 +17,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-network-namespace",
         asks: "Is /proc/PID/ns/net another than the host's?",
-        look_at: "net::Args::namespace, main.rs; network_namespaces(7)",
-        exercise: "5.1",
+        look_at: "main.rs: clone.namespace(cli.net.namespace()); network_namespaces(7)",
+        exercise: "5",
         run: |context| own_namespace("net", &context.start(&[])?),
         ..STEP
     },
     Check {
         name: "host-network",
         asks: "With --network host, is it the host's network namespace?",
-        look_at: "net::Args::namespace; network_namespaces(7)",
-        exercise: "5.1",
+        look_at: "main.rs: clone.namespace(cli.net.namespace()); network_namespaces(7)",
+        exercise: "5",
         before: Some("without a network namespace it is the host's anyway"),
         run: host_network,
         ..STEP
@@ -34,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "loopback-is-up",
         asks: "Is lo up with 127.0.0.1, and can the command talk to itself?",
-        look_at: "net::bring_up; netdevice(7)",
+        look_at: "netlink.rs: set_up; rtnetlink(7), netdevice(7)",
         exercise: "5.2",
         run: loopback_is_up,
         ..STEP
@@ -42,7 +42,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "none-is-a-loopback-alone",
         asks: "With --network none, is lo the only interface, and is there no route?",
-        look_at: "net::Args::namespace, net::bring_up; network_namespaces(7)",
+        look_at: "lib.rs: bring_up; network_namespaces(7)",
         exercise: "5.1",
         run: none_is_a_loopback_alone,
         ..STEP
@@ -50,7 +50,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "veth-pair",
         asks: "Is eth0 up with a private address and a default route, and named after the container outside?",
-        look_at: "net::connect, Veth::connect, veth.rs: bring_up; veth(4), rtnetlink(7)",
+        look_at: "main.rs: net::connect, veth.rs: Veth::connect; veth(4), rtnetlink(7)",
         exercise: "5.3",
         needs: &[Need::Root],
         run: veth_pair,
@@ -59,7 +59,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "gateway-answers",
         asks: "Does the command reach a service of the host at its gateway's address?",
-        look_at: "net::connect, Veth::connect, netlink.rs; veth(4)",
+        look_at: "veth.rs: Veth::connect, set_up; veth(4)",
         exercise: "5.3",
         needs: &[Need::Root],
         run: gateway_answers,
@@ -68,8 +68,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "ip-flag",
         asks: "Does eth0 have the address of --ip?",
-        look_at: "net::connect, net::bring_up, address.rs; rtnetlink(7)",
-        exercise: "5.2",
+        look_at: "veth.rs: bring_up; rtnetlink(7)",
+        exercise: "5.4",
         needs: &[Need::Root],
         run: ip_flag,
         ..STEP
@@ -77,8 +77,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "two-at-once-differ",
         asks: "Do two containers at once have different addresses?",
-        look_at: "address.rs: container; rtnetlink(7)",
-        exercise: "5.3",
+        look_at: "veth.rs: bring_up, other_end, address.rs: container; rtnetlink(7)",
+        exercise: "5.4",
         needs: &[Need::Root],
         run: two_at_once_differ,
         ..STEP
@@ -86,10 +86,19 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "pair-goes-with-the-container",
         asks: "Is the host's end gone when the container has ended, also by SIGKILL of the parent?",
-        look_at: "veth.rs: Drop; veth(4)",
+        look_at: "main.rs: _connection, veth.rs: Veth::connect, Drop; veth(4)",
         exercise: "5.3",
         needs: &[Need::Root],
         run: pair_goes_with_the_container,
+        ..STEP
+    },
+    Check {
+        name: "default-route",
+        asks: "Is there one default route, through eth0, and is its gateway the address of the host's end?",
+        look_at: "netlink.rs: add_default_route; rtnetlink(7), route(8)",
+        exercise: "5.5",
+        needs: &[Need::Root],
+        run: default_route,
         ..STEP
     },
     Check {
@@ -188,6 +197,19 @@ fn veth_pair(context: &Context) -> Result<()> {
         end.is_some_and(|end| end.up),
         "no interface of the host is up with {gateway}: {own:?}"
     );
+    Ok(())
+}
+
+fn default_route(context: &Context) -> Result<()> {
+    let container = context.container().option("--network", "veth").start(&["probe"])?;
+    let probe = container.probe(0)?;
+    let routes = probe.routes.get().context("the routes cannot be read")?;
+    let default: Vec<_> = routes.iter().filter(|route| route.mask.is_unspecified()).collect();
+    ensure!(default.len() == 1 && default[0].interface == "eth0", "the routes are {routes:?}");
+    let gateway = default[0].gateway.to_string();
+    let own = interface::own()?;
+    let end = own.iter().find(|end| end.addresses.contains(&gateway));
+    ensure!(end.is_some(), "the gateway {gateway} is no interface of the host: {own:?}");
     Ok(())
 }
 

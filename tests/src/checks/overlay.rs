@@ -9,50 +9,54 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Check, Context, Ended, Need, OwnRoot, expect};
 use crate::mountinfo;
 
-const STEP: Check = Check { step: 8, exercise: "8.1", ..Check::DEFAULT };
+const STEP: Check = Check { step: 8, ..Check::DEFAULT };
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "root-is-an-overlay",
         asks: "Is the mount on / an overlay whose one lower layer is ROOT?",
-        look_at: "overlay::Layers::mount; overlayfs(5), proc_pid_mountinfo(5)",
+        look_at: "lib.rs: Opened::mount; overlayfs(5), proc_pid_mountinfo(5)",
+        exercise: "8.1",
         run: root_is_an_overlay,
         ..STEP
     },
     Check {
         name: "root-directory-untouched",
         asks: "Is ROOT as it was, after the command has written, changed and deleted in it?",
-        look_at: "overlay::Layers::mount: the upper directory; overlayfs(5)",
+        look_at: "lib.rs: Opened::mount: the upper directory; overlayfs(5)",
+        exercise: "8.1",
         run: root_directory_untouched,
         ..STEP
     },
     Check {
         name: "changes-thrown-away",
         asks: "Does the next container see nothing of what this one did?",
-        look_at: "overlay::Layers::mount: scratch; overlayfs(5)",
+        look_at: "lib.rs: Opened::mount: scratch; overlayfs(5)",
+        exercise: "8.1",
         run: changes_thrown_away,
         ..STEP
     },
     Check {
         name: "upper-kept",
         asks: "With --upper, are the changes in DIR/upper, and does the next container go on from there?",
-        look_at: "overlay::Layers::mount, prepare_upper; overlayfs(5)",
+        look_at: "lib.rs: Opened::mount: what is kept; overlayfs(5)",
+        exercise: "8.1",
         run: upper_kept,
         ..STEP
     },
     Check {
         name: "diff-letters",
         asks: "Does --diff list with A, C and D what was added, changed and deleted?",
-        look_at: "diff.rs: changes, lower.rs; overlayfs(5): whiteouts",
-        exercise: "8",
+        look_at: "diff.rs: entry; overlayfs(5): whiteouts",
+        exercise: "8.3",
         run: diff_letters,
         ..STEP
     },
     Check {
         name: "directory-made-anew",
         asks: "Does a directory that was deleted and made again show nothing of the old one, and does --diff tell?",
-        look_at: "overlay.rs: userxattr, diff.rs: hidden; overlayfs(5): opaque directories",
-        exercise: "8",
+        look_at: "diff.rs: hidden, lib.rs: create: userxattr; overlayfs(5): opaque directories",
+        exercise: "8.4",
         needs: &[Need::UserAttributes],
         run: directory_made_anew,
         ..STEP
@@ -60,21 +64,24 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "upper-layer-wins",
         asks: "Does a file of the last --layer hide those of the layers below, and is each other one seen?",
-        look_at: "overlay::Layers::prepare, set_lower: the order; overlayfs(5)",
+        look_at: "main.rs: overlay::Layers::prepare, layers.mount; overlayfs(5)",
+        exercise: "8",
         run: upper_layer_wins,
         ..STEP
     },
     Check {
         name: "sixty-layers",
         asks: "Can there be 60 layers?",
-        look_at: "overlay::Layers::mount, set_lower_at_once; overlayfs(5)",
+        look_at: "lib.rs: create; overlayfs(5)",
+        exercise: "8.2",
         run: |context| many_layers(context, 60),
         ..STEP
     },
     Check {
         name: "many-layers",
         asks: "Can there be 200 layers, more than fit into the options of mount(2)?",
-        look_at: "overlay::Layers::mount, set_lower: lowerdir+; fsconfig(2)",
+        look_at: "lib.rs: create: lowerdir+; fsconfig(2)",
+        exercise: "8.2",
         needs: &[Need::ManyLayers],
         run: |context| many_layers(context, 200),
         ..STEP
@@ -82,14 +89,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "any-name",
         asks: "Can directories have names with colon, comma, backslash and space?",
-        look_at: "overlay.rs: layers are named by descriptors; overlayfs(5)",
+        look_at: "lib.rs: create, name: layers are named by descriptors; overlayfs(5)",
+        exercise: "8.2",
         run: any_name,
         ..STEP
     },
     Check {
         name: "host-paths-not-told",
         asks: "Does mountinfo inside not tell where on the host the layers are?",
-        look_at: "overlay.rs: name; proc_pid_mountinfo(5)",
+        look_at: "lib.rs: create, name; proc_pid_mountinfo(5)",
+        exercise: "8.2",
         run: host_paths_not_told,
         ..STEP
     },

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::run::{family, gone, pids, wait_for};
+use super::run::{Running, family, gone, pids, wait_for};
 use super::uts::own_namespace;
 use super::{Check, Context, expect};
 use crate::Process;
+use crate::tracer::Stop;
 
 const STEP: Check = Check { step: 3, ..Check::DEFAULT };
 
@@ -18,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-pid-namespace",
         asks: "Is /proc/PID/ns/pid another than the host's?",
-        look_at: "pid::Clone3, main.rs; pid_namespaces(7)",
+        look_at: "main.rs: clone.namespace(pid::NAMESPACE); pid_namespaces(7)",
         exercise: "3",
         run: |context| own_namespace("pid", &context.start(&[])?),
         ..STEP
@@ -26,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "command-is-process-1",
         asks: "Is the command number 1 inside, in NSpid too, and without a parent?",
-        look_at: "pid::Clone3::spawn; clone3(2), pid_namespaces(7)",
+        look_at: "lib.rs: Clone3::clone3; clone3(2), pid_namespaces(7)",
         exercise: "3.1",
         run: command_is_process_1,
         ..STEP
@@ -34,31 +35,39 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "death-becomes-128-plus-n",
         asks: "When signal n ends the command, does the parent exit with 128+n, and else with its code?",
-        look_at: "pid::Child::wait; waitpid(2)",
-        exercise: "3.1",
+        look_at: "main.rs: child.wait; waitpid(2)",
+        exercise: "3",
         run: death_becomes_128_plus_n,
         ..STEP
     },
     Check {
         name: "signals-are-forwarded",
         asks: "Do seven signals that the parent gets reach the command?",
-        look_at: "pid::Child::wait, signals.rs; signalfd(2)",
-        exercise: "3.1",
+        look_at: "signals.rs: forward; kill(2), signalfd(2)",
+        exercise: "3.5",
         run: |context| signals_are_forwarded(context, false),
+        ..STEP
+    },
+    Check {
+        name: "waits-at-the-gate",
+        asks: "Is the child held back until its parent, which is stopped for that, has opened the gate?",
+        look_at: "gate.rs: wait; pipe(7), read(2)",
+        exercise: "3.2",
+        run: waits_at_the_gate,
         ..STEP
     },
     Check {
         name: "dies-with-its-parent",
         asks: "Is the command gone when its parent is killed with SIGKILL?",
-        look_at: "pid::Gate::wait, die_with_parent; PR_SET_PDEATHSIG(2const)",
-        exercise: "3.2",
+        look_at: "gate.rs: die_with_parent; PR_SET_PDEATHSIG(2const)",
+        exercise: "3.3",
         run: dies_with_its_parent,
         ..STEP
     },
     Check {
         name: "dies-with-its-parent-at-any-moment",
-        asks: "Is nothing left of a container whose parent is killed while it is being made?",
-        look_at: "pid::Gate::wait: the end of the pipe; PR_SET_PDEATHSIG(2const)",
+        asks: "Is nothing left of a container whose parent is killed while it is being made, and is it made if the parent lives?",
+        look_at: "gate.rs: wait, at the end of the pipe; pipe(7), PR_SET_PDEATHSIG(2const)",
         exercise: "3.2",
         before: Some("with one process there is nothing that could be left"),
         run: dies_with_its_parent_at_any_moment,
@@ -67,7 +76,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "nothing-outlives-process-1",
         asks: "Are processes that the command left behind gone when it has ended?",
-        look_at: "pid::NAMESPACE; pid_namespaces(7)",
+        look_at: "main.rs: clone.namespace(pid::NAMESPACE); pid_namespaces(7)",
         exercise: "3",
         run: |context| nothing_outlives_process_1(context, false),
         ..STEP
@@ -75,40 +84,40 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "init-is-in-front",
         asks: "With --init, is the command another process than 1, and its child?",
-        look_at: "pid::init; fork(2)",
-        exercise: "3.3",
+        look_at: "main.rs: pid::init, init.rs: stay_behind; fork(2)",
+        exercise: "3.4",
         run: init_is_in_front,
         ..STEP
     },
     Check {
         name: "init-reaps-orphans",
         asks: "With --init, are orphans that have ended reaped, where a command that does not care leaves them?",
-        look_at: "pid::init, signals.rs: reap; waitpid(2)",
-        exercise: "3.3",
+        look_at: "init.rs: stay_behind: Children::Orphans; waitpid(2)",
+        exercise: "3.4",
         run: init_reaps_orphans,
         ..STEP
     },
     Check {
         name: "init-forwards-signals",
         asks: "With --init, do the signals reach the command behind it?",
-        look_at: "pid::init, signals.rs: supervise; signalfd(2)",
-        exercise: "3.3",
+        look_at: "signals.rs: forward, init.rs: stay_behind; kill(2), signalfd(2)",
+        exercise: "3.5",
         run: |context| signals_are_forwarded(context, true),
         ..STEP
     },
     Check {
         name: "init-passes-the-exit-code-on",
         asks: "With --init, is the exit code the command's, or 128+n for its signal?",
-        look_at: "pid::init, signals.rs: reap; wait(2)",
-        exercise: "3.3",
+        look_at: "init.rs: stay_behind; wait(2), _exit(2)",
+        exercise: "3.4",
         run: init_passes_the_exit_code_on,
         ..STEP
     },
     Check {
         name: "init-takes-all-with-it",
         asks: "With --init, are processes that the command left behind gone when it has ended?",
-        look_at: "pid::init; pid_namespaces(7)",
-        exercise: "3.3",
+        look_at: "init.rs: stay_behind; pid_namespaces(7)",
+        exercise: "3.4",
         run: |context| nothing_outlives_process_1(context, true),
         ..STEP
     },
@@ -165,6 +174,33 @@ fn signals_are_forwarded(context: &Context, init: bool) -> Result<()> {
     container.end()?.expect_code(0)
 }
 
+/// The parent stands still after its clone3(2); the child, which is free, may not run the command.
+fn waits_at_the_gate(context: &Context) -> Result<()> {
+    let (container, parent) = context.container().traced(&["/bin/act", "ready"])?;
+    while parent.call()?.is_none_or(|(number, _)| number != libc::SYS_clone3) {
+        ensure!(parent.go_on()? != Stop::Ended, "no process was made by clone3(2)");
+    }
+    parent.go_on()?;
+    let held = held_at_the_gate(&container);
+    parent.let_go()?;
+    held?;
+    container.until_ready()?;
+    container.end()?.expect_code(0)
+}
+
+/// Asleep for 20 ms, and not yet the command: it waits.
+fn held_at_the_gate(container: &Running) -> Result<()> {
+    let mut calm = 0;
+    wait_for("the child to stop at the gate", || {
+        sleep(Duration::from_millis(1));
+        ensure!(container.command().is_err(), "the command runs, and the gate was not opened");
+        let child = *family(container.parent()).last().context("the parent is gone")?;
+        ensure!(!gone(child), "the child has ended");
+        calm = if state(child) == Some('S') { calm + 1 } else { 0 };
+        Ok(calm == 20)
+    })
+}
+
 fn dies_with_its_parent(context: &Context) -> Result<()> {
     for init in [false, true] {
         let run = if init { context.container().flag("--init") } else { context.container() };
@@ -188,7 +224,8 @@ fn dies_with_its_parent_at_any_moment(context: &Context) -> Result<()> {
         container.signal(Signal::SIGKILL)?;
         container.wait()?;
     }
-    wait_for("all that was started to be gone", || Ok(marked(&mark).is_empty()))
+    wait_for("all that was started to be gone", || Ok(marked(&mark).is_empty()))?;
+    context.container().run(&["exit 7"])?.expect_code(7)
 }
 
 fn marked(mark: &str) -> Vec<i32> {
@@ -258,11 +295,12 @@ fn init_reaps_orphans(context: &Context) -> Result<()> {
 }
 
 fn is_zombie(pid: i32) -> bool {
-    let process = Process::read(pid).ok();
-    process
-        .as_ref()
-        .and_then(|process| process.status.get())
-        .is_some_and(|status| status.state == 'Z')
+    state(pid) == Some('Z')
+}
+
+fn state(pid: i32) -> Option<char> {
+    let process = Process::read(pid).ok()?;
+    process.status.get().map(|status| status.state)
 }
 
 fn init_passes_the_exit_code_on(context: &Context) -> Result<()> {

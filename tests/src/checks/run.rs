@@ -11,10 +11,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
 use super::{Context, STEPS};
+use crate::tracer::Traced;
 use crate::{Probe, Process};
 
 /// The longest that anything may take. A lab is thirty times slower than its host.
@@ -130,6 +132,13 @@ impl<'a> Run<'a> {
         self.spawn(command)?.end()
     }
 
+    /// Starts any command; the step stands still at its exec, traced by this thread.
+    pub fn traced(self, command: &[&str]) -> Result<(Running, Traced)> {
+        let running = self.first(|| Ok(ptrace::traceme()?)).spawn(command)?;
+        let traced = Traced::at_exec(running.parent())?;
+        Ok((running, traced))
+    }
+
     /// Starts any command.
     pub fn spawn(mut self, command: &[&str]) -> Result<Running> {
         let step = self.context.step;
@@ -175,7 +184,8 @@ pub struct Ended {
 }
 
 impl Running {
-    fn until_ready(&self) -> Result<()> {
+    /// Returns when the command has done its deeds and waits.
+    pub fn until_ready(&self) -> Result<()> {
         let pid = self.parent();
         wait_for("the command to say that it is ready", || {
             if self.said()?.iter().any(|line| line == "ready") {

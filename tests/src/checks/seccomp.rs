@@ -4,39 +4,41 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Check, Context, Need, expect};
+use super::{Check, Context, Ended, Need, expect};
 use crate::Process;
 
-const STEP: Check = Check { step: 9, exercise: "9.1", ..Check::DEFAULT };
+const STEP: Check = Check { step: 9, ..Check::DEFAULT };
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "a-filter-is-installed",
         asks: "Is Seccomp 2 in /proc/PID/status, with one filter more than ours?",
-        look_at: "seccomp::Filter::install; seccomp(2), proc_pid_status(5)",
+        look_at: "lib.rs: install, main.rs; seccomp(2), proc_pid_status(5)",
+        exercise: "9.1",
         run: a_filter_is_installed,
         ..STEP
     },
     Check {
         name: "no-new-privileges",
         asks: "Is NoNewPrivs 1 in /proc/PID/status, with and without a filter?",
-        look_at: "seccomp::Filter::install; PR_SET_NO_NEW_PRIVS(2const)",
+        look_at: "lib.rs: install; PR_SET_NO_NEW_PRIVS(2const)",
+        exercise: "9.1",
         run: no_new_privileges,
         ..STEP
     },
     Check {
         name: "calls-that-are-refused",
         asks: "Are the calls that a container must not make refused with EPERM?",
-        look_at: "default.json, compile.rs; seccomp(2), syscalls(2)",
-        exercise: "9",
+        look_at: "compile.rs: dispatch, default.json; seccomp(2), syscalls(2)",
+        exercise: "9.3",
         run: calls_that_are_refused,
         ..STEP
     },
     Check {
         name: "calls-that-are-allowed",
         asks: "Are calls that programs need answered by the kernel, and not by the filter?",
-        look_at: "default.json, compile.rs; seccomp(2)",
-        exercise: "9",
+        look_at: "compile.rs: dispatch, default.json; seccomp(2)",
+        exercise: "9.3",
         before: Some("without a filter every call is answered by the kernel"),
         run: calls_that_are_allowed,
         ..STEP
@@ -44,25 +46,50 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "clone3-is-not-there",
         asks: "Is clone3, whose flags a filter cannot read, answered with ENOSYS, and clone with CLONE_NEWUSER with EPERM?",
-        look_at: "default.json: clone, clone3; clone(2)",
-        exercise: "9",
+        look_at: "compile.rs: dispatch, default.json: clone, clone3; clone(2)",
+        exercise: "9.3",
         run: clone3_is_not_there,
         ..STEP
     },
     Check {
         name: "x32-is-not-there",
         asks: "Is a call by its x32 number refused?",
-        look_at: "compile.rs: the architecture and bit 30; syscall(2), seccomp(2)",
-        exercise: "9",
+        look_at: "compile.rs: dispatch, ranges; syscall(2), seccomp(2)",
+        exercise: "9.3",
         needs: &[Need::X86],
         before: Some("most kernels are built without x32"),
         run: x32_is_not_there,
         ..STEP
     },
     Check {
+        name: "foreign-architecture-kills",
+        asks: "Is a process that makes a call of 32-bit x86, by `int 0x80`, killed with SIGSYS?",
+        look_at: "compile.rs: compile; seccomp(2): the field arch",
+        exercise: "9.2",
+        needs: &[Need::Int80],
+        run: foreign_architecture_kills,
+        ..STEP
+    },
+    Check {
+        name: "programs-compile",
+        asks: "Is a profile of a rule for every call taken by the kernel, and one that is too long an error?",
+        look_at: "compile.rs: compile; seccomp(2): BPF_MAXINSNS",
+        exercise: "9.2",
+        run: programs_compile,
+        ..STEP
+    },
+    Check {
+        name: "comparisons-of-64-bits",
+        asks: "Do the comparisons >, >=, <, <= of a profile look at all 64 bits of an argument, without a sign?",
+        look_at: "compare.rs: above; seccomp(2)",
+        exercise: "9.4",
+        run: comparisons_of_64_bits,
+        ..STEP
+    },
+    Check {
         name: "terminal-commands",
         asks: "Is TIOCSTI refused, whatever its upper 32 bits, and are TIOCGWINSZ and FIONREAD allowed?",
-        look_at: "default.json: ioctl, compare.rs; ioctl_tty(2)",
+        look_at: "main.rs: filter.install, default.json: ioctl, compare.rs; ioctl_tty(2)",
         exercise: "9",
         run: terminal_commands,
         ..STEP
@@ -70,7 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-profile",
         asks: "Does a profile in Docker's format refuse what it says, with the error that it says?",
-        look_at: "seccomp::load, profile.rs, rules.rs; seccomp(2)",
+        look_at: "main.rs: seccomp::load, profile.rs, rules.rs; seccomp(2)",
         exercise: "9",
         run: own_profile,
         ..STEP
@@ -78,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "unconfined",
         asks: "With seccomp=unconfined, is there no filter more than ours?",
-        look_at: "seccomp::load; seccomp(2)",
+        look_at: "main.rs: seccomp::load; seccomp(2)",
         exercise: "9",
         before: Some("without this step there is no filter either"),
         run: unconfined,
@@ -86,8 +113,8 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "broken-profile-is-an-error",
-        asks: "Is a profile that cannot be read or understood an error, and the command not run?",
-        look_at: "seccomp::load; main.rs: before the clone",
+        asks: "Is a profile that cannot be read or understood an error, and the command not run? And one that can none?",
+        look_at: "main.rs: seccomp::load, before the clone",
         exercise: "9",
         run: broken_profile_is_an_error,
         ..STEP
@@ -212,6 +239,63 @@ fn x32_is_not_there(context: &Context) -> Result<()> {
     Ok(())
 }
 
+fn foreign_architecture_kills(context: &Context) -> Result<()> {
+    expect("getpid by int 0x80", context.container().run(&["int80"])?.answer(0)?, "SIGSYS")
+}
+
+/// Runs `deeds` under a profile that allows all but what `rules` say.
+fn under(context: &Context, rules: &str, deeds: &[&str]) -> Result<Ended> {
+    let own = context.scene.own_root()?;
+    let file = own.beside("profile.json");
+    let profile = format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rules}]}}"#);
+    fs::write(&file, profile)?;
+    let option = format!("seccomp={}", file.display());
+    context.container().option("--security-opt", option).run(deeds)
+}
+
+/// A condition takes six instructions, and the kernel no more than 4096 in all.
+fn programs_compile(context: &Context) -> Result<()> {
+    let rule = |value: usize| {
+        format!(
+            r#"{{"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95,
+               "args": [{{"index": 0, "op": "SCMP_CMP_EQ", "value": {value}}}]}}"#
+        )
+    };
+    let rules = |count: usize| (1..=count).map(rule).collect::<Vec<_>>().join(",");
+    let ended = under(context, &rules(400), &["getpgid 0", "getpgid 190"])?;
+    expect("a call that no rule names", ended.answer(0)?, "ok")?;
+    expect("a call that the last rule names", ended.answer(1)?, "EOPNOTSUPP")?;
+    let ended = under(context, &rules(4096), &["getpgid 0"])?;
+    ensure!(ended.stderr.contains("4096"), "no error says how long it may be: {}", ended.stderr);
+    ended.expect_code(125)
+}
+
+/// getpgid(2) is given values around 2^32 + 1. It looks at their low 32 bits, so that 0 is the caller
+/// and 1 is process 1: the kernel itself takes them all.
+fn comparisons_of_64_bits(context: &Context) -> Result<()> {
+    let values = ["1", "100000000", "100000001", "200000000", "ffffffff00000001"];
+    let deeds = values.map(|value| format!("getpgid {value}"));
+    let deeds = deeds.each_ref().map(String::as_str);
+    for (operator, refused) in [
+        ("GT", [false, false, false, true, true]),
+        ("GE", [false, false, true, true, true]),
+        ("LT", [true, true, false, false, false]),
+        ("LE", [true, true, true, false, false]),
+    ] {
+        let rule = format!(
+            r#"{{"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95,
+               "args": [{{"index": 0, "op": "SCMP_CMP_{operator}", "value": 4294967297}}]}}"#
+        );
+        let ended = under(context, &rule, &deeds)?;
+        for (number, refused) in refused.into_iter().enumerate() {
+            let what = format!("0x{} {operator} 0x100000001", values[number]);
+            let wanted = if refused { "EOPNOTSUPP" } else { "ok" };
+            expect(&what, ended.answer(number)?, wanted)?;
+        }
+    }
+    Ok(())
+}
+
 fn terminal_commands(context: &Context) -> Result<()> {
     let container =
         context.start(&["ioctl 5412", "ioctl 100005412", "ioctl 5413", "ioctl 541b"])?;
@@ -258,5 +342,5 @@ fn broken_profile_is_an_error(context: &Context) -> Result<()> {
         let name = file.display().to_string();
         ensure!(ended.stderr.contains(&name) && ended.lines.is_empty(), "{ended:?}");
     }
-    Ok(())
+    expect("the same with a profile", under(context, "", &["ls /mnt"])?.answer(0)?, "ok")
 }

@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "own-user-namespace",
         asks: "Is /proc/PID/ns/user another than the host's?",
-        look_at: "user::NAMESPACE, main.rs; user_namespaces(7)",
+        look_at: "main.rs: clone.namespace(user::NAMESPACE); user_namespaces(7)",
         exercise: "6",
         run: |context| own_namespace("user", &context.start(&[])?),
         ..STEP
@@ -39,16 +39,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "no-root-needed",
         asks: "Can a user who is not root make a container?",
-        look_at: "user::NAMESPACE, main.rs; user_namespaces(7)",
+        look_at: "main.rs: clone.namespace(user::NAMESPACE), maps.write; user_namespaces(7)",
         exercise: "6",
         needs: &[Need::Ordinary],
-        run: |context| context.container().ordinary().run(&["exit 7"])?.expect_code(7),
+        run: no_root_needed,
         ..STEP
     },
     Check {
         name: "maps-are-exact",
         asks: "Do uid_map and gid_map map root to the caller, or what /etc/subuid grants, and no more?",
-        look_at: "user::Maps::plan, Maps::write; user_namespaces(7), subuid(5), newuidmap(1)",
+        look_at: "maps.rs: Maps::write; user_namespaces(7), subuid(5), newuidmap(1)",
         exercise: "6.1",
         run: maps_are_exact,
         ..STEP
@@ -56,7 +56,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "map-of-one-id",
         asks: "Does a user without a range get a map of his own id alone, and is setgroups denied?",
-        look_at: "user::Maps::write; user_namespaces(7): setgroups",
+        look_at: "maps.rs: Maps::write; user_namespaces(7): setgroups",
         exercise: "6.1",
         needs: &[Need::Ordinary],
         run: map_of_one_id,
@@ -65,7 +65,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "root-inside",
         asks: "Is the command root inside, with all capabilities there, and another outside?",
-        look_at: "user::become_root; capabilities(7), user_namespaces(7)",
+        look_at: "lib.rs: become_root; capabilities(7), user_namespaces(7)",
         exercise: "6.2",
         run: root_inside,
         ..STEP
@@ -73,8 +73,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "no-groups-of-the-host",
         asks: "Has the command none of the caller's supplementary groups?",
-        look_at: "user::become_root, take; setgroups(2)",
-        exercise: "6.2",
+        look_at: "lib.rs: take; setgroups(2)",
+        exercise: "6.3",
         needs: &[Need::Range],
         run: no_groups_of_the_host,
         ..STEP
@@ -82,8 +82,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "user-flag",
         asks: "With --user, are all ids the ones asked for, and the capabilities gone?",
-        look_at: "user::switch; setresuid(2), capabilities(7)",
-        exercise: "6",
+        look_at: "lib.rs: take, main.rs: user::switch; setresuid(2), capabilities(7)",
+        exercise: "6.3",
         needs: &[Need::Range],
         run: user_flag,
         ..STEP
@@ -91,7 +91,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "user-flag-with-one-id",
         asks: "Is the one id that is mapped the one that --user asks for?",
-        look_at: "user::Maps::plan; user_namespaces(7)",
+        look_at: "maps.rs: Maps::write; user_namespaces(7)",
         exercise: "6.1",
         needs: &[Need::Ordinary],
         run: user_flag_with_one_id,
@@ -100,7 +100,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "user-still-dies-with-parent",
         asks: "Is a command with --user gone when its parent is killed, though a change of ids disarms the signal?",
-        look_at: "Gate::die_with_parent after user::switch; PR_SET_PDEATHSIG(2const)",
+        look_at: "main.rs: gate.die_with_parent after user::switch; PR_SET_PDEATHSIG(2const)",
         exercise: "6",
         needs: &[Need::Range],
         before: Some("without a change of ids nothing is disarmed"),
@@ -110,7 +110,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "files-follow-their-owners",
         asks: "Are the caller's files root's inside, and the files that root makes there the caller's outside?",
-        look_at: "user::Files; mount_setattr(2): MOUNT_ATTR_IDMAP",
+        look_at: "main.rs: files.add, files.attach, files.map; mount_setattr(2): MOUNT_ATTR_IDMAP",
         exercise: "6",
         needs: &[Need::OwnFiles],
         until: 7, // then they are made in an upper layer
@@ -121,7 +121,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "hosts-root-owns-nothing-inside",
         asks: "Is a file of the host's root in a volume nobody's, and closed to root inside?",
-        look_at: "user::Maps::plan; user_namespaces(7)",
+        look_at: "main.rs: maps.write; user_namespaces(7)",
         exercise: "6",
         needs: &[Need::Root],
         run: hosts_root_owns_nothing_inside,
@@ -130,7 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "no-device-nodes",
         asks: "Is making a block device refused with EPERM?",
-        look_at: "user::NAMESPACE; mknod(2), user_namespaces(7)",
+        look_at: "main.rs: clone.namespace(user::NAMESPACE); mknod(2), user_namespaces(7)",
         exercise: "6",
         run: no_device_nodes,
         ..STEP
@@ -138,16 +138,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "init-is-out-of-reach",
         asks: "Can the command not open its init's program, /proc/1/exe?",
-        look_at: "pid::init: not dumpable; PR_SET_DUMPABLE(2const), ptrace(2)",
-        exercise: "3.3",
+        look_at: "main.rs: pid::init; step 3, init.rs: not dumpable; PR_SET_DUMPABLE(2const), ptrace(2)",
+        exercise: "6",
         run: init_is_out_of_reach,
         ..STEP
     },
     Check {
         name: "pasta",
         asks: "With --network pasta, is there an interface with an address and a default route, and pasta gone after?",
-        look_at: "net::Pasta::connect; pasta(1)",
-        exercise: "5.3",
+        look_at: "main.rs: net::connect; step 5, pasta.rs; pasta(1)",
+        exercise: "6",
         needs: &[Need::Pasta, Need::Ordinary],
         run: pasta,
         ..STEP
@@ -186,6 +186,12 @@ fn namespaces_belong_to_it(context: &Context) -> Result<()> {
         ensure!(owner == user, "the {kind} namespace belongs to user:[{owner}], not user:[{user}]");
     }
     Ok(())
+}
+
+/// Not even by newuidmap(1), a setuid program.
+fn no_root_needed(context: &Context) -> Result<()> {
+    let run = context.container().ordinary().env("PATH", NO_HELPERS);
+    run.run(&["exit 7"])?.expect_code(7)
 }
 
 fn one(inside: u32, outside: u32) -> Range {

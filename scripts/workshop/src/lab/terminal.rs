@@ -20,7 +20,7 @@ nix::ioctl_write_ptr_bad!(set_size, nix::libc::TIOCSWINSZ, nix::libc::winsize);
 
 impl WindowSize {
     /// The size of a terminal; 24 by 80 if it does not say.
-    fn of(terminal: BorrowedFd) -> Self {
+    pub fn of(terminal: BorrowedFd) -> Self {
         let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: the kernel fills in the structure that we own, ioctl_tty(2).
         let known = unsafe { get_size(terminal.as_raw_fd(), &mut size) }.is_ok() && size.ws_row > 0;

@@ -1,0 +1,110 @@
+//! `workshop check`: the kernel is asked about the learner's container, and says what holds. Built, run
+//! where it can run, shown line by line, and what to do next.
+
+mod hand_over;
+pub mod here;
+mod keys;
+mod next;
+mod outcome;
+mod page;
+mod report;
+pub mod runner;
+mod signals;
+mod subject;
+mod text;
+mod watch;
+pub mod why;
+
+use std::io::stderr;
+
+use anyhow::Result;
+use evidence::paint;
+use std::io::IsTerminal;
+
+use crate::{my::Where, place::Choice, steps::Step};
+pub use next::stopped_by;
+pub use outcome::Outcome;
+use page::Page;
+pub use report::Report;
+use subject::Subject;
+pub use text::{Text, turns};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Exit code 0 if everything holds that can be looked for here, 1 if not.
+
+  cargo workshop check            where you are
+  cargo workshop check 4 --watch  again after every save
+  cargo workshop check 4 --json   for programs; the schema is book/src/check.schema.json")]
+pub struct Args {
+    /// The step: 1 to 9, or its name; without one, where you are
+    step: Option<Step>,
+    /// One object of JSON, for programs
+    #[arg(long)]
+    json: bool,
+    /// Again after every save, until q
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    /// The reference's program instead of yours
+    #[arg(long, conflicts_with = "dir")]
+    reference: bool,
+    #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// Exit code 0 if all holds, 1 if not.
+pub fn check(args: &Args) -> Result<i32> {
+    let subject = Subject::new(args)?;
+    if args.watch {
+        return watch::watch(subject);
+    }
+    crate::end_with_reader();
+    let outcome = subject.check(&mut Progress::new())?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        print!("{}", Page::of_stdout().whole(&subject, &outcome));
+    }
+    Ok(i32::from(!outcome.passed))
+}
+
+/// A line that moves, on a terminal, as long as nothing can be shown.
+pub struct Progress {
+    moving: bool,
+    checks: usize,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { moving: stderr().is_terminal() && paint::wanted(&stderr()), checks: 0 }
+    }
+
+    /// Nothing moves: somebody else has the terminal.
+    fn silent() -> Progress {
+        Progress { moving: false, checks: 0 }
+    }
+
+    fn built(&mut self, name: &str) {
+        self.show(&format!("building: {name}"));
+    }
+
+    fn asked(&mut self, report: &Report) {
+        self.checks += 1;
+        self.show(&format!("{} asked: {}", self.checks, report.check));
+    }
+
+    fn show(&self, what: &str) {
+        if self.moving {
+            eprint!("\r\x1b[K  {what}");
+        }
+    }
+
+    fn done(&mut self) {
+        if self.moving {
+            eprint!("\r\x1b[K");
+        }
+        self.checks = 0;
+    }
+}

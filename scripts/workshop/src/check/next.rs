@@ -1,0 +1,96 @@
+//! What to do after a check: the one thing that leads on.
+
+use super::{Outcome, Report, subject::Subject};
+use crate::my::My;
+
+/// In a sentence, with the command to type.
+pub fn next(subject: &Subject, outcome: &Outcome) -> String {
+    let Some(my) = &subject.my else { return "cargo workshop start 1, and write your own.".into() };
+    if outcome.error.is_some() {
+        return format!("mend that, then {} again.", my.command("check"));
+    }
+    match first(outcome) {
+        Some(exercise) if exercise.contains('.') => {
+            let hint = my.command(&format!("hint {exercise}"));
+            format!("exercise {exercise}. {hint} says more.")
+        }
+        Some(step) => wiring(my, &step),
+        None => after(my, subject),
+    }
+}
+
+/// The exercise to go on with: one that is not written yet stands in the way of all others.
+pub fn first(outcome: &Outcome) -> Option<String> {
+    let blank = outcome.failed().filter_map(blank).min_by_key(|exercise| order(exercise));
+    let own = |report: &&Report| report.step == outcome.step;
+    let failed = || outcome.failed().map(|report| report.exercise.clone());
+    let own = outcome.failed().filter(own).map(|report| report.exercise.clone());
+    blank.or(own.min_by_key(|it| order(it))).or(failed().min_by_key(|it| order(it)))
+}
+
+/// The check that stands in the way.
+pub fn stopped_by(outcome: &Outcome) -> Option<&Report> {
+    let exercise = first(outcome);
+    let leads = |report: &&Report| Some(&report.exercise) == exercise.as_ref();
+    outcome.failed().find(leads).or(outcome.failed().next())
+}
+
+/// The exercise that the program itself says is blank.
+fn blank(report: &Report) -> Option<String> {
+    let (before, _) = report.evidence.split_once(" is not written yet")?;
+    let (_, exercise) = before.rsplit_once("exercise ")?;
+    Some(exercise.to_string())
+}
+
+/// Exercises as they are numbered, and wiring after them.
+fn order(exercise: &str) -> (u32, u32) {
+    let (step, number) = exercise.split_once('.').unwrap_or((exercise, ""));
+    (step.parse().unwrap_or(u32::MAX), number.parse().unwrap_or(u32::MAX))
+}
+
+fn wiring(my: &My, step: &str) -> String {
+    let number: u32 = step.parse().unwrap_or(1);
+    let lesson = match number {
+        1 => my.command("diff 1"),
+        _ => my.command(&format!("diff {} {number}", number - 1)),
+    };
+    format!(
+        "wire it into main.rs of step {number}. {lesson} shows the lines, if you want to see them."
+    )
+}
+
+fn after(my: &My, subject: &Subject) -> String {
+    match subject.step.after() {
+        Some(step) => {
+            format!("{}: {}.", my.command(&format!("start {}", step.number())), step.adds())
+        }
+        None => format!("it is a container. {} shows its walls.", my.command("xray 9")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(failed: &[(u32, &str, &str)]) -> Outcome {
+        let report = |(step, exercise, evidence): &(u32, &str, &str)| Report {
+            step: *step,
+            exercise: exercise.to_string(),
+            passed: Some(false),
+            evidence: evidence.to_string(),
+            ..Report::example()
+        };
+        Outcome { step: 4, checks: failed.iter().map(report).collect(), ..Outcome::example() }
+    }
+
+    #[test]
+    fn what_is_blank_comes_before_what_is_wrong() {
+        let said = "it ended: error: exercise 4.3 is not written yet: pivot";
+        let first = |failed: &[_]| first(&outcome(failed));
+        assert_eq!(first(&[(4, "4.1", "found 1"), (4, "4", said)]), Some("4.3".into()));
+        assert_eq!(first(&[(3, "3.1", ""), (4, "4", ""), (4, "4.2", "")]), Some("4.2".into()));
+        assert_eq!(first(&[(3, "3.1", ""), (4, "4", "")]), Some("4".into()));
+        assert_eq!(first(&[(3, "3.1", "")]), Some("3.1".into()));
+        assert_eq!(first(&[]), None);
+    }
+}

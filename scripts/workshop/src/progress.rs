@@ -1,0 +1,101 @@
+//! `workshop next`, and the bare `workshop` where there is a `my/`: where the learner is, what is
+//! written and what is next. It reads; whether what is written is right, `check` says.
+
+use std::io::stdout;
+
+use anyhow::Result;
+use evidence::paint::{self, Paint};
+
+use crate::{
+    exercise,
+    handout::{Handout, MAIN},
+    my::{My, Where},
+    settle,
+    shown::shown,
+    steps::Step,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Where,
+}
+
+pub fn next(args: &Args) -> Result<i32> {
+    show(&My::open(args.place.dir.as_deref())?)
+}
+
+/// One thing to write.
+struct Part {
+    /// `3.2`, or `3` for main.rs
+    id: String,
+    name: String,
+    written: bool,
+    /// Where it stands, or why it cannot be found.
+    place: String,
+}
+
+pub fn show(my: &My) -> Result<i32> {
+    crate::end_with_reader();
+    let paint = Paint(paint::wanted(&stdout()));
+    let step = my.state()?.step;
+    let parts = parts(my, step)?;
+    let title = format!("Step {}, {}", step.number(), step.name());
+    println!("\n{}  {}\n", paint.bold(&title), evidence::walls::question(step.number()));
+    for part in &parts {
+        let (mark, word) = match part.written {
+            true => (paint.green("●"), "written"),
+            false => (paint.dim("○"), "blank  "),
+        };
+        println!("  {mark} {:4} {:22} {word}  {}", part.id, part.name, paint.dim(&part.place));
+    }
+    println!("\nNext: {}", what_next(my, step, parts.iter().find(|part| !part.written)));
+    println!("{}\n", paint.dim("cargo workshop --help lists all commands."));
+    Ok(0)
+}
+
+/// The exercises of the step, then its main.rs.
+fn parts(my: &My, step: Step) -> Result<Vec<Part>> {
+    let package = my.package_of(step)?;
+    let mut parts = Vec::new();
+    for exercise in exercise::of_step(step)? {
+        let (written, place) = match exercise.locate(&package) {
+            Ok(place) => {
+                let file = shown(&package.join(&place.file));
+                (!exercise.is_blank(&place), format!("{file}:{}", place.function.line))
+            }
+            Err(error) => (true, error.to_string()),
+        };
+        let name = exercise.function.name().to_string();
+        parts.push(Part { id: exercise.id.to_string(), name, written, place });
+    }
+    let place = shown(&package.join(MAIN));
+    let written = wired(my, step)?;
+    parts.push(Part { id: step.number().to_string(), name: "main.rs".into(), written, place });
+    Ok(parts)
+}
+
+/// Whether main.rs is another than the one that the step began with.
+fn wired(my: &My, step: Step) -> Result<bool> {
+    let before = step.before().filter(|before| my.has(*before));
+    let before = before.map(|before| settle::main_of(my, before)).transpose()?;
+    let skeleton = Handout::skeleton(step, before.as_deref())?;
+    Ok(settle::main_of(my, step)? != skeleton.main())
+}
+
+fn what_next(my: &My, step: Step, blank: Option<&Part>) -> String {
+    let check = my.command(&format!("check {}", step.number()));
+    match blank {
+        Some(part) => {
+            let hint = my.command(&format!("hint {}", part.id));
+            format!("write {} ({hint} helps), then {check}", part.name)
+        }
+        None => match step.after() {
+            Some(after) => {
+                let start = my.command(&format!("start {}", after.number()));
+                format!("{check}; when all holds, {start}")
+            }
+            None => format!("{check}; it is the last step"),
+        },
+    }
+}
