@@ -21,7 +21,7 @@ use std::fmt::Debug;
 use anyhow::{Result, bail};
 
 pub use knock_on::{KnockOn, knock_ons};
-pub use need::Need;
+pub use need::{Need, disk, granted, installed};
 pub use run::{Ended, ORDINARY, Run, Running};
 pub use scene::{OwnRoot, Scene};
 

@@ -13,7 +13,7 @@ pub mod terminal;
 
 use anyhow::{Context, Result, bail};
 pub use guest::guest;
-pub use kernel::{Kernel, kernel};
+pub use kernel::{Kernel, fetched, kernel};
 use machine::Machine;
 use relay::End;
 use serde::{Deserialize, Serialize};

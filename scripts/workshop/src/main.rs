@@ -11,6 +11,7 @@ mod checkout;
 mod class;
 mod clean;
 mod diff;
+mod doctor;
 mod exercise;
 mod handout;
 mod hint;
@@ -86,6 +87,8 @@ enum Command {
     Bug(bug::Args),
     /// Who of a class is where, from what `check --json` said
     Class(class::Args),
+    /// Try what each step needs here; for what fails: why, what mends it, what undoes that
+    Doctor(doctor::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Bug(args)) => bug::bug(&args),
         Some(Command::Class(args)) => class::class(&args),
+        Some(Command::Doctor(args)) => doctor::doctor(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),

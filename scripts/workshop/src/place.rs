@@ -114,7 +114,7 @@ impl Place {
     }
 
     /// Runs `true` in a container of the step: no reason, or why the container cannot be made.
-    fn trial(self, step: Step, limits: bool) -> Result<Option<String>> {
+    pub fn trial(self, step: Step, limits: bool) -> Result<Option<String>> {
         let mut command = self.command(&checkout::programs()?.join(step.name()))?;
         if limits {
             command.args(["--pids-limit", "99"]);
@@ -136,17 +136,19 @@ pub fn lab(command: &[OsString]) -> Result<i32> {
 /// Whether sudo makes us root: without a word, or with a password that somebody can type and that
 /// is likely to be accepted.
 fn sudo() -> bool {
-    let silent = || {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        sudo.status().is_ok_and(|status| status.success())
-    };
-    installed("sudo") && (silent() || (stdin().is_terminal() && administrator()))
+    installed("sudo") && (silent_sudo() || (stdin().is_terminal() && administrator()))
+}
+
+/// Whether sudo makes us root without a word.
+pub fn silent_sudo() -> bool {
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sudo.status().is_ok_and(|status| status.success())
 }
 
 /// Whether we are in one of the groups that distributions let use sudo. /etc/group is read here:
 /// the C library would load its name services for it, which a static program cannot.
-fn administrator() -> bool {
+pub fn administrator() -> bool {
     let ours: Vec<String> =
         getgroups().unwrap_or_default().iter().map(|gid| gid.to_string()).collect();
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();

@@ -21,6 +21,7 @@ use crate::{
 };
 use pace::Pace;
 use page::Page;
+pub use page::{capital, steps_text};
 use stage::{Scene, Stage};
 
 #[derive(clap::Args)]

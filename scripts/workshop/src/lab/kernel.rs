@@ -41,6 +41,11 @@ pub fn kernel(checkout: &Path) -> Result<Kernel> {
     Ok(Kernel { directory, program, modules: version.path() })
 }
 
+/// Whether the kernel is there already, so that no boot has to fetch it.
+pub fn fetched(checkout: &Path) -> bool {
+    checkout.join(".workshop/lab/kernel").exists()
+}
+
 /// Makes `kernel` in the directory, all or nothing; one process at a time.
 fn fetch(directory: &Path) -> Result<()> {
     if !cfg!(target_arch = "x86_64") {

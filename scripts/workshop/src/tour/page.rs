@@ -164,7 +164,7 @@ impl Page {
 }
 
 /// `step 4`, `steps 1 to 6`, `steps 1, 4 and 7`.
-fn steps_text(steps: &[Step]) -> String {
+pub fn steps_text(steps: &[Step]) -> String {
     let numbers: Vec<u32> = steps.iter().map(|step| step.number()).collect();
     let in_a_row = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
     let text = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
@@ -176,7 +176,8 @@ fn steps_text(steps: &[Step]) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
+/// With its first letter large.
+pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
