@@ -1,8 +1,9 @@
 //! After any run, ended any way, the host is what it was: at once where the parent returned, which
 //! has waited for all that it had to clear away.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -209,6 +210,7 @@ fn on_a_full_disk(stage: &Stage, disk: &Path) -> Result<()> {
     let (root, kept) = (disk.join("root"), disk.join("kept"));
     fs::create_dir(&root)?;
     fs::create_dir(&kept)?;
+    fs::set_permissions(&kept, Permissions::from_mode(0o700))?;
     fill(disk);
     let before = stage.snapshot()?;
     for step in ["mount", "net", "user", "cgroups"] {

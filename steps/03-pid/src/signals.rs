@@ -107,10 +107,9 @@ fn reap(child: Pid, children: Children) -> Result<Option<u8>> {
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno).context("cannot wait for the child"),
         };
-        let signal = status.terminating_signal().map(|signal| 128 + signal);
-        match status.exit_status().or(signal) {
-            Some(code) if pid.as_raw_pid() == child.as_raw() => return Ok(Some(code as u8)),
-            _ => {}
+        if pid.as_raw_pid() == child.as_raw() {
+            let signal = status.terminating_signal().map(|signal| 128 + signal);
+            return Ok(status.exit_status().or(signal).map(|code| code as u8));
         }
     }
 }

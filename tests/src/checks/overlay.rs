@@ -172,7 +172,7 @@ fn changes_thrown_away(context: &Context) -> Result<()> {
 fn upper_kept(context: &Context) -> Result<()> {
     let own = ready_to_change(context)?;
     let before = contents(&own.path)?;
-    let kept = own.directory("kept")?;
+    let kept = own.beside("kept");
     let run = || context.container().root(&own.path).option("--upper", kept.display());
     all_done(&run().run(&CHANGES)?)?;
     ensure!(contents(&own.path)? == before, "the root directory has changed");
@@ -207,7 +207,7 @@ fn diff_letters(context: &Context) -> Result<()> {
     let wanted = ["C /d", "D /d/x", "C /etc", "D /etc/b", "C /etc/marker", "A /etc/new"];
     let wanted = wanted.map(String::from).to_vec();
     expect("the changes", &diff(context, &own.path, None, &CHANGES)?, &wanted)?;
-    let kept = own.directory("kept")?;
+    let kept = own.beside("kept");
     let found = diff(context, &own.path, Some(&kept), &CHANGES)?;
     expect("the changes in a directory that is kept", &found, &wanted)
 }
@@ -259,7 +259,7 @@ fn any_name(context: &Context) -> Result<()> {
     let root = own.beside(r"root: a,b\c d");
     fs::rename(&own.path, &root)?;
     let one = layer(&own, r"layer:1,lowerdir=x\,", "of-the-layer")?;
-    let kept = own.directory("kept: a,b")?;
+    let kept = own.beside("kept: a,b");
     let run = context.container().root(&root);
     let run = run.option("--layer", one.display()).option("--upper", kept.display());
     let ended = run.run(&["read /etc/marker", "read /of-the-layer", "write /x y"])?;

@@ -114,7 +114,11 @@ fn directory(failed: &Failed) -> Result<Target> {
 /// The controllers that are to be handed down (+) or taken back (-).
 fn asked(failed: &Failed, sign: char) -> Result<Vec<String>> {
     let text = failed.written()?;
-    Ok(text.split_whitespace().filter_map(|word| word.strip_prefix(sign)).map(String::from).collect())
+    Ok(text
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix(sign))
+        .map(String::from)
+        .collect())
 }
 
 const SUBTREE: &str = "cgroup.subtree_control";
@@ -122,12 +126,21 @@ const SUBTREE: &str = "cgroup.subtree_control";
 fn inner_processes(failed: &Failed) -> Look {
     let target = directory(failed)?;
     let processes = target.list("cgroup.procs");
-    if target.name != SUBTREE || target.is_root() || processes.is_empty() || asked(failed, '+')?.is_empty() {
+    if target.name != SUBTREE
+        || target.is_root()
+        || processes.is_empty()
+        || asked(failed, '+')?.is_empty()
+    {
         return Ok(None);
     }
     found(
-        format!("{} holds {} processes ({} …): a cgroup with processes of its own hands down no controllers \
-                 (no internal processes)", target.path(), processes.len(), processes[0]),
+        format!(
+            "{} holds {} processes ({} …): a cgroup with processes of its own hands down no controllers \
+                 (no internal processes)",
+            target.path(),
+            processes.len(),
+            processes[0]
+        ),
         "move the processes into a child cgroup first, by writing each to its cgroup.procs",
     )
 }
@@ -139,8 +152,11 @@ fn hands_down(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} hands down {controllers} (cgroup.subtree_control), and so takes no processes itself (no \
-                 internal processes)", target.path()),
+        format!(
+            "{} hands down {controllers} (cgroup.subtree_control), and so takes no processes itself (no \
+                 internal processes)",
+            target.path()
+        ),
         "make a child cgroup and put the process there",
     )
 }
@@ -152,7 +168,9 @@ fn used_below(failed: &Failed) -> Look {
     }
     for entry in fs::read_dir(target.directory.magic())?.flatten() {
         let handed = fs::read_to_string(entry.path().join(SUBTREE)).unwrap_or_default();
-        if let Some(name) = taken.iter().find(|name| handed.split_whitespace().any(|it| it == **name)) {
+        if let Some(name) =
+            taken.iter().find(|name| handed.split_whitespace().any(|it| it == **name))
+        {
             let child = entry.file_name().display().to_string();
             return found(
                 format!("the child cgroup {}/{child} hands {name} down itself", target.path()),
@@ -188,21 +206,27 @@ fn not_available(failed: &Failed) -> Look {
         return Ok(None);
     }
     let (target, has) = (directory(failed)?, directory(failed)?.list("cgroup.controllers"));
-    let missing: Vec<String> = asked(failed, '+')?.into_iter().filter(|it| !has.contains(it)).collect();
+    let missing: Vec<String> =
+        asked(failed, '+')?.into_iter().filter(|it| !has.contains(it)).collect();
     if target.name != SUBTREE || missing.is_empty() {
         return Ok(None);
     }
     let (path, missing) = (target.path(), missing.join(", "));
     let has = if has.is_empty() { "empty".into() } else { has.join(" ") };
     let why = match (target.is_root(), target.above(SUBTREE)) {
-        (true, _) => "it is the root of the hierarchy: the kernel has no such controller, or a v1 hierarchy \
-                      has it".to_string(),
+        (true, _) => {
+            "it is the root of the hierarchy: the kernel has no such controller, or a v1 hierarchy \
+                      has it"
+                .to_string()
+        }
         (_, Ok(above)) => format!("the cgroup above hands down only [{}]", above.join(" ")),
         _ => "the cgroup above does not hand it down".to_string(),
     };
     found(
         format!("{path} has not the controller {missing}: its cgroup.controllers is {has}; {why}"),
-        format!("as whoever owns the cgroup above: echo +{missing} > {path}/../cgroup.subtree_control"),
+        format!(
+            "as whoever owns the cgroup above: echo +{missing} > {path}/../cgroup.subtree_control"
+        ),
     )
 }
 
@@ -211,10 +235,13 @@ fn not_handed_down(failed: &Failed) -> Look {
         return Ok(None);
     }
     let target = directory(failed)?;
-    let Some((controller, _)) = target.name.split_once('.').filter(|(it, _)| *it != "cgroup") else {
+    let Some((controller, _)) = target.name.split_once('.').filter(|(it, _)| *it != "cgroup")
+    else {
         return Ok(None);
     };
-    if target.text("cgroup.procs").is_empty() && !target.directory.magic().join("cgroup.procs").exists() {
+    if target.text("cgroup.procs").is_empty()
+        && !target.directory.magic().join("cgroup.procs").exists()
+    {
         return Ok(None);
     }
     let has = target.list("cgroup.controllers");
@@ -226,11 +253,17 @@ fn not_handed_down(failed: &Failed) -> Look {
     let path = target.path();
     let has_it = match offered.iter().any(|it| it == controller) {
         true => "and could",
-        false => "and has not got it either: see its own parent, or /sys/fs/cgroup/cgroup.controllers",
+        false => {
+            "and has not got it either: see its own parent, or /sys/fs/cgroup/cgroup.controllers"
+        }
     };
     found(
-        format!("{path} has no file {}, because it has not the controller {controller}: the cgroup above \
-                 hands down [{}] in its cgroup.subtree_control {has_it}", target.name, above.join(" ")),
+        format!(
+            "{path} has no file {}, because it has not the controller {controller}: the cgroup above \
+                 hands down [{}] in its cgroup.subtree_control {has_it}",
+            target.name,
+            above.join(" ")
+        ),
         format!("echo +{controller} > {path}/../cgroup.subtree_control, before the cgroup is used"),
     )
 }
@@ -244,8 +277,10 @@ fn other_namespace(failed: &Failed) -> Look {
     let own = failed.link("ns/cgroup")?;
     anyhow::ensure!(nsdelegate, "the cgroup2 mount has no nsdelegate");
     found(
-        format!("the process or the cgroup is outside of {own}: with nsdelegate nothing crosses the root of a \
-                 cgroup namespace"),
+        format!(
+            "the process or the cgroup is outside of {own}: with nsdelegate nothing crosses the root of a \
+                 cgroup namespace"
+        ),
         "move the process before it makes its cgroup namespace, or from outside",
     )
 }
@@ -257,8 +292,12 @@ fn threaded(failed: &Failed) -> Look {
         return Ok(None);
     }
     let what = match kind.as_str() {
-        "threaded" => "it takes threads (cgroup.threads) and only controllers that know threads: cpu, pids, cpuset",
-        _ => "a threaded cgroup is above or beside it, and it must become threaded itself before it can be used",
+        "threaded" => {
+            "it takes threads (cgroup.threads) and only controllers that know threads: cpu, pids, cpuset"
+        }
+        _ => {
+            "a threaded cgroup is above or beside it, and it must become threaded itself before it can be used"
+        }
     };
     found(
         format!("cgroup.type of {} is {kind:?}: {what}", target.path()),
@@ -273,7 +312,11 @@ fn read_only(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is mounted read-only ({}), as container engines do it", mount.point, mount.options.join(",")),
+        format!(
+            "{} is mounted read-only ({}), as container engines do it",
+            mount.point,
+            mount.options.join(",")
+        ),
         "make the cgroup outside, before the process enters the container; or mount a cgroup2 of your own in a \
          cgroup namespace",
     )
@@ -284,7 +327,11 @@ fn not_writable(failed: &Failed) -> Look {
     let target = directory(failed)?;
     let file = target.directory.magic().join(&target.name);
     let makes = failed.call.name().starts_with("mkdir") || failed.call.name().contains("rmdir");
-    let path = if makes { target.path().to_string() } else { format!("{}/{}", target.path(), target.name) };
+    let path = if makes {
+        target.path().to_string()
+    } else {
+        format!("{}/{}", target.path(), target.name)
+    };
     let metadata = if makes { target.directory.metadata()? } else { fs::metadata(file)? };
     let status = failed.status()?;
     let (uid, gid) = (status.uids.get(3), status.gids.get(3));
@@ -293,13 +340,20 @@ fn not_writable(failed: &Failed) -> Look {
         () if gid == Some(&metadata.gid()) || status.groups.contains(&metadata.gid()) => 0o020,
         () => 0o002,
     };
-    if metadata.mode() & bit != 0 || failed.has("CAP_DAC_OVERRIDE")? && failed.in_our_user_namespace()? {
+    if metadata.mode() & bit != 0
+        || failed.has("CAP_DAC_OVERRIDE")? && failed.in_our_user_namespace()?
+    {
         return Ok(None);
     }
     found(
-        format!("{path} has mode {:o} and belongs to {}:{}, and the process (uid {}) may not write there: this \
-                 cgroup is not delegated to it", metadata.mode() & 0o7777, metadata.uid(), metadata.gid(),
-            uid.copied().unwrap_or_default()),
+        format!(
+            "{path} has mode {:o} and belongs to {}:{}, and the process (uid {}) may not write there: this \
+                 cgroup is not delegated to it",
+            metadata.mode() & 0o7777,
+            metadata.uid(),
+            metadata.gid(),
+            uid.copied().unwrap_or_default()
+        ),
         "get a cgroup of your own: systemd-run --user --scope -p Delegate=yes COMMAND; or as root, chown the \
          directory, its cgroup.procs and its cgroup.subtree_control",
     )
@@ -313,12 +367,17 @@ fn common_ancestor(failed: &Failed) -> Look {
     }
     let moved = failed.written()?.trim().to_string();
     let moved = if moved == "0" { failed.pid.to_string() } else { moved };
-    let from = fs::read_to_string(format!("/proc/{moved}/cgroup")).context("its cgroup is not to be seen")?;
-    let from = from.lines().find_map(|line| line.strip_prefix("0::")).context("it has no v2 cgroup")?;
+    let from = fs::read_to_string(format!("/proc/{moved}/cgroup"))
+        .context("its cgroup is not to be seen")?;
+    let from =
+        from.lines().find_map(|line| line.strip_prefix("0::")).context("it has no v2 cgroup")?;
     found(
-        format!("process {moved} comes from cgroup {from}: whoever moves it to {} must be able to write \
-                 cgroup.procs of the cgroup above both too, and the process (uid {}) is not", target.path(),
-            failed.status()?.uids.get(3).copied().unwrap_or_default()),
+        format!(
+            "process {moved} comes from cgroup {from}: whoever moves it to {} must be able to write \
+                 cgroup.procs of the cgroup above both too, and the process (uid {}) is not",
+            target.path(),
+            failed.status()?.uids.get(3).copied().unwrap_or_default()
+        ),
         "start in a cgroup of your own (systemd-run --user --scope -p Delegate=yes COMMAND), or use \
          CLONE_INTO_CGROUP from there",
     )
@@ -329,7 +388,10 @@ fn too_many(failed: &Failed) -> Look {
     for file in ["cgroup.max.descendants", "cgroup.max.depth"] {
         let limit = target.text(file);
         if !limit.is_empty() && limit != "max" {
-            return found(format!("{file} of {} is {limit}", target.path()), "remove cgroups, or raise it");
+            return found(
+                format!("{file} of {} is {limit}", target.path()),
+                "remove cgroups, or raise it",
+            );
         }
     }
     Ok(None)
@@ -356,11 +418,17 @@ fn bad_controller(failed: &Failed) -> Look {
     };
     for word in text.split_whitespace() {
         let Some(name) = word.strip_prefix(['+', '-']) else {
-            return found(format!("{word:?} has neither + nor - before it"), format!("write +{word}"));
+            return found(
+                format!("{word:?} has neither + nor - before it"),
+                format!("write +{word}"),
+            );
         };
         if !named(name) {
             let has = target.text("cgroup.controllers");
-            return found(format!("{name:?} is no controller of this kernel; here are: {has}"), "correct the name");
+            return found(
+                format!("{name:?} is no controller of this kernel; here are: {has}"),
+                "correct the name",
+            );
         }
     }
     Ok(None)
@@ -375,8 +443,12 @@ fn bad_value(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{}/{} does not take {text:?}; it holds {:?} now", target.path(), target.name,
-            target.text(&target.name)),
+        format!(
+            "{}/{} does not take {text:?}; it holds {:?} now",
+            target.path(),
+            target.name,
+            target.text(&target.name)
+        ),
         "see the file's format in cgroup-v2.rst: a number of bytes or `max`, `QUOTA PERIOD` in microseconds, a \
          process id",
     )

@@ -35,7 +35,9 @@ pub fn causes(errno: Errno) -> Vec<Cause> {
             ];
             [&all[..], &rights::REFUSALS].concat()
         }
-        Errno::ELOOP => vec![("symbolic links in a circle", circle), ("#! names a script, five times", scripts)],
+        Errno::ELOOP => {
+            vec![("symbolic links in a circle", circle), ("#! names a script, five times", scripts)]
+        }
         Errno::ETXTBSY => vec![("somebody has it open for writing", open_for_writing)],
         Errno::EPERM => rights::REFUSALS.to_vec(),
         _ => mount::PATHS.to_vec(),
@@ -72,7 +74,9 @@ fn missing(failed: &Failed) -> Look {
         Err(stuck) => {
             let found = mount::dead_end(&format!("path of {name:?}"), &stuck)?;
             Ok(found.map(|mut it| {
-                it.fix = format!("put {name} into the root directory of the process, or correct PATH and name");
+                it.fix = format!(
+                    "put {name} into the root directory of the process, or correct PATH and name"
+                );
                 it
             }))
         }
@@ -108,8 +112,11 @@ fn interpreter_missing(failed: &Failed) -> Look {
     };
     let ending = if name.ends_with('\r') { " (the line ends with a carriage return)" } else { "" };
     found(
-        format!("{} exists; its first line asks for the interpreter {name:?}{ending}, and {} does not exist \
-                 in the process's root", place.path, stuck.at),
+        format!(
+            "{} exists; its first line asks for the interpreter {name:?}{ending}, and {} does not exist \
+                 in the process's root",
+            place.path, stuck.at
+        ),
         "put the interpreter there too, or correct the first line",
     )
 }
@@ -141,17 +148,24 @@ fn loader_of(failed: &Failed, path: &str) -> Look {
     let Some(name) = loader(&head(&place)?) else { return Ok(None) };
     let Err(stuck) = failed.walk(libc::AT_FDCWD, &name, true) else { return Ok(None) };
     found(
-        format!("{} exists, and is linked dynamically: it asks for the loader {name}, and {} does not exist \
-                 in the process's root", place.path, stuck.at),
-        format!("copy {name} and the libraries that `ldd {}` names into the root directory, or use a static \
-                 program", place.path),
+        format!(
+            "{} exists, and is linked dynamically: it asks for the loader {name}, and {} does not exist \
+                 in the process's root",
+            place.path, stuck.at
+        ),
+        format!(
+            "copy {name} and the libraries that `ldd {}` names into the root directory, or use a static \
+                 program",
+            place.path
+        ),
     )
 }
 
 /// The loader's own complaint, with which it ends a program: ld.so(8), and musl's.
 pub fn missing_library(code: i32, said: &str) -> Option<Explanation> {
     let line = said.lines().rev().find(|line| {
-        line.contains("error while loading shared libraries:") || line.contains("Error loading shared library")
+        line.contains("error while loading shared libraries:")
+            || line.contains("Error loading shared library")
     })?;
     if code != 127 {
         return None;
@@ -162,8 +176,12 @@ pub fn missing_library(code: i32, said: &str) -> Option<Explanation> {
     Some(Explanation {
         call: format!("execve({program:?}) and then its loader"),
         errno: "exit code 127".into(),
-        reason: format!("the program and its loader are there, and {library} is not: the loader says {line:?}"),
-        fix: format!("copy {library} (see `ldd {program}`) into the root directory, or use a static program"),
+        reason: format!(
+            "the program and its loader are there, and {library} is not: the loader says {line:?}"
+        ),
+        fix: format!(
+            "copy {library} (see `ldd {program}`) into the root directory, or use a static program"
+        ),
         page: "ld.so(8)".into(),
     })
 }
@@ -175,8 +193,12 @@ fn foreign_machine(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is an ELF program for another processor: e_machine is {:?}, here it is {:?}", place.path,
-            head.get(18..20).unwrap_or_default(), ours.get(18..20).unwrap_or_default()),
+        format!(
+            "{} is an ELF program for another processor: e_machine is {:?}, here it is {:?}",
+            place.path,
+            head.get(18..20).unwrap_or_default(),
+            ours.get(18..20).unwrap_or_default()
+        ),
         "take the program for this machine's processor, or set up qemu-user and binfmt_misc",
     )
 }
@@ -187,11 +209,18 @@ fn no_format(failed: &Failed) -> Look {
     let start = String::from_utf8_lossy(&head[..head.len().min(12)]).into_owned();
     match (head.is_empty(), head.starts_with(b"\x7fELF"), head.starts_with(b"#!")) {
         (true, ..) => found(format!("{} is empty", place.path), "write a program into it"),
-        (_, true, _) => found(format!("{} begins as ELF, and is damaged or cut short", place.path), "copy it anew"),
-        (_, _, true) => found(format!("the #! line of {} names nothing", place.path), "name an interpreter"),
+        (_, true, _) => found(
+            format!("{} begins as ELF, and is damaged or cut short", place.path),
+            "copy it anew",
+        ),
+        (_, _, true) => {
+            found(format!("the #! line of {} names nothing", place.path), "name an interpreter")
+        }
         _ => found(
-            format!("{} is neither an ELF program nor a script: it begins with {start:?}, and not with #!",
-                place.path),
+            format!(
+                "{} is neither an ELF program nor a script: it begins with {start:?}, and not with #!",
+                place.path
+            ),
             "write #!/bin/sh as its first line",
         ),
     }
@@ -263,8 +292,14 @@ fn without_x(failed: &Failed, place: &Place) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} has mode {:o} and belongs to {}:{}: there is no x for the process, uid {}", place.path,
-            file.mode() & 0o7777, file.uid(), file.gid(), status.uids.get(3).copied().unwrap_or_default()),
+        format!(
+            "{} has mode {:o} and belongs to {}:{}: there is no x for the process, uid {}",
+            place.path,
+            file.mode() & 0o7777,
+            file.uid(),
+            file.gid(),
+            status.uids.get(3).copied().unwrap_or_default()
+        ),
         format!("chmod +x {}", place.path),
     )
 }
@@ -280,8 +315,12 @@ fn on_noexec(failed: &Failed, place: &Place) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is on the mount {}, whose options in /proc/PID/mountinfo are {}", place.path, mount.point,
-            mount.options.join(",")),
+        format!(
+            "{} is on the mount {}, whose options in /proc/PID/mountinfo are {}",
+            place.path,
+            mount.point,
+            mount.options.join(",")
+        ),
         "mount it without noexec, or put the program elsewhere",
     )
 }
@@ -336,12 +375,16 @@ fn open_for_writing(failed: &Failed) -> Look {
     let mut writers = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let pid = entry.file_name().display().to_string();
-        for descriptor in std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
+        for descriptor in std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten()
+        {
             let same = std::fs::metadata(descriptor.path()).is_ok_and(|it| {
                 place.metadata().is_ok_and(|file| (it.dev(), it.ino()) == (file.dev(), file.ino()))
             });
             let info = entry.path().join("fdinfo").join(descriptor.file_name());
-            if same && pid.parse::<u32>().is_ok() && writes(&std::fs::read_to_string(info).unwrap_or_default()) {
+            if same
+                && pid.parse::<u32>().is_ok()
+                && writes(&std::fs::read_to_string(info).unwrap_or_default())
+            {
                 writers.push(pid.clone());
             }
         }

@@ -12,14 +12,21 @@ pub fn causes(failed: &Failed) -> Vec<Cause> {
         ("sethostname" | "setdomainname", Errno::EPERM) => {
             vec![("no CAP_SYS_ADMIN over the UTS namespace", no_admin_of_names)]
         }
-        ("sethostname" | "setdomainname", Errno::EINVAL) => vec![("longer than 64 bytes", too_long)],
+        ("sethostname" | "setdomainname", Errno::EINVAL) => {
+            vec![("longer than 64 bytes", too_long)]
+        }
         ("chroot", Errno::EPERM) => vec![("no CAP_SYS_CHROOT", no_chroot)],
         ("chroot" | "chdir", Errno::EACCES) => vec![("a directory without x", closed)],
         ("setgroups", Errno::EPERM) => {
-            vec![("setgroups is denied in the user namespace", denied), ("no CAP_SETGID", no_setgid)]
+            vec![
+                ("setgroups is denied in the user namespace", denied),
+                ("no CAP_SETGID", no_setgid),
+            ]
         }
         ("capset", Errno::EPERM) => vec![("more than the process is permitted", beyond)],
-        ("mknod" | "mknodat", Errno::EPERM) => vec![("device nodes are the host's root's", devices)],
+        ("mknod" | "mknodat", Errno::EPERM) => {
+            vec![("device nodes are the host's root's", devices)]
+        }
         (name, Errno::EPERM) if name.starts_with("set") => {
             vec![("no CAP_SETUID or CAP_SETGID", no_setid)]
         }
@@ -77,7 +84,10 @@ fn no_setid(failed: &Failed) -> Look {
     let capability = if name.contains("gid") { "CAP_SETGID" } else { "CAP_SETUID" };
     let ids = idmap::ids(&failed.status()?);
     Ok(rights::lacks_in_own(failed, capability)?.map(|mut it| {
-        it.reason = format!("{}; without it a process changes only among the ids it has ({ids})", it.reason);
+        it.reason = format!(
+            "{}; without it a process changes only among the ids it has ({ids})",
+            it.reason
+        );
         it.fix = "change groups first, then gid, then uid: with the uid the capabilities go".into();
         it
     }))
@@ -92,9 +102,12 @@ fn unmapped(failed: &Failed) -> Look {
             (first..first + u64::from(it.count)).contains(&u64::from(id))
         })
     };
-    let Some(id) = ids.into_iter().find(|id| *id != u32::MAX && !within(*id)) else { return Ok(None) };
+    let Some(id) = ids.into_iter().find(|id| *id != u32::MAX && !within(*id)) else {
+        return Ok(None);
+    };
     let lines: Vec<String> = map.iter().map(ToString::to_string).collect();
-    let lines = if lines.is_empty() { "empty: it was never written".into() } else { lines.join("; ") };
+    let lines =
+        if lines.is_empty() { "empty: it was never written".into() } else { lines.join("; ") };
     found(
         format!("the process's user namespace has no id {id}: its {file} is {lines}"),
         "map the id, or use one that is mapped; a parent writes the map before the child changes its ids",
@@ -107,7 +120,11 @@ fn asked(failed: &Failed) -> Result<(&'static str, Vec<u32>)> {
     let file = if name.contains("uid") { "uid_map" } else { "gid_map" };
     let count = match name {
         "setgroups" => {
-            let bytes = memory::bytes(failed.pid, failed.arguments[1], 4 * failed.arguments[0].min(64) as usize)?;
+            let bytes = memory::bytes(
+                failed.pid,
+                failed.arguments[1],
+                4 * failed.arguments[0].min(64) as usize,
+            )?;
             let ids = bytes.chunks_exact(4).map(|id| u32::from_ne_bytes(id.try_into().unwrap()));
             return Ok((file, ids.collect()));
         }
@@ -121,15 +138,19 @@ fn asked(failed: &Failed) -> Result<(&'static str, Vec<u32>)> {
 /// capset(2): two structures of effective, permitted, inheritable, 32 bits each.
 fn beyond(failed: &Failed) -> Look {
     let bytes = memory::bytes(failed.pid, failed.arguments[1], 24)?;
-    let word = |at: usize| u64::from(u32::from_ne_bytes(bytes[4 * at..4 * at + 4].try_into().unwrap()));
+    let word =
+        |at: usize| u64::from(u32::from_ne_bytes(bytes[4 * at..4 * at + 4].try_into().unwrap()));
     let set = |at: usize| crate::capability::Set(word(at) | word(at + 3) << 32);
     let has = failed.status()?.capabilities;
     let (effective, permitted) = (set(0).without(set(1)), set(1).without(has.permitted));
     let names = |set: crate::capability::Set| set.names().join(", ");
     if !permitted.is_empty() {
         return found(
-            format!("{} would be new in the permitted set, which can only shrink (CapPrm is {})",
-                names(permitted), has.permitted),
+            format!(
+                "{} would be new in the permitted set, which can only shrink (CapPrm is {})",
+                names(permitted),
+                has.permitted
+            ),
             "keep the capability until it is used, and drop it afterwards",
         );
     }
@@ -157,8 +178,11 @@ fn devices(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("the process is in {}, and a device node counts for the whole machine: in a user namespace \
-                 nobody may make one, whatever the capabilities", failed.link("ns/user")?),
+        format!(
+            "the process is in {}, and a device node counts for the whole machine: in a user namespace \
+                 nobody may make one, whatever the capabilities",
+            failed.link("ns/user")?
+        ),
         "bind the host's node in its place: /dev/null on a file",
     )
 }

@@ -48,7 +48,8 @@ fn file(failed: &Failed) -> Result<String> {
     let path = failed.open_on(failed.int(0))?;
     let (directory, name) = path.rsplit_once('/').context("it is no file of /proc")?;
     anyhow::ensure!(
-        directory.contains("/proc") || directory.rsplit('/').next().is_some_and(|it| it.parse::<u32>().is_ok()),
+        directory.contains("/proc")
+            || directory.rsplit('/').next().is_some_and(|it| it.parse::<u32>().is_ok()),
         "it is no file of /proc"
     );
     anyhow::ensure!(["uid_map", "gid_map", "setgroups"].contains(&name), "it is no map");
@@ -80,7 +81,10 @@ fn written(failed: &Failed) -> Look {
     }
     let lines: Vec<String> = parse(&text).iter().map(Range::to_string).collect();
     found(
-        format!("{file} has been written already ({}): it can be written once, and for good", lines.join("; ")),
+        format!(
+            "{file} has been written already ({}): it can be written once, and for good",
+            lines.join("; ")
+        ),
         "write all lines at once, and only once",
     )
 }
@@ -140,8 +144,11 @@ fn several(failed: &Failed) -> Look {
         _ => ("gid_map", "CAP_SETGID"),
     };
     found(
-        format!("{count} ids in {} lines are to be mapped in {file}, and the writer has no {which} in the \
-                 parent user namespace: without it, one id is all", lines.len()),
+        format!(
+            "{count} ids in {} lines are to be mapped in {file}, and the writer has no {which} in the \
+                 parent user namespace: without it, one id is all",
+            lines.len()
+        ),
         "map only your own id, or have newuidmap and newgidmap write what /etc/subuid grants you",
     )
 }
@@ -151,14 +158,18 @@ fn not_own(failed: &Failed) -> Look {
         return Ok(None);
     }
     let (status, line) = (failed.status()?, lines(failed)?.into_iter().next().context("no line")?);
-    let own = if file(failed)? == "uid_map" { effective(&status.uids) } else { effective(&status.gids) };
+    let own =
+        if file(failed)? == "uid_map" { effective(&status.uids) } else { effective(&status.gids) };
     let own = own.context("its ids are not to be seen")?;
     if line.outside == own || !parent_is_ours(failed)? {
         return Ok(None);
     }
     found(
-        format!("the line maps id {} of outside, and the writer's own is {own}: without privilege nobody \
-                 maps another's", line.outside),
+        format!(
+            "the line maps id {} of outside, and the writer's own is {own}: without privilege nobody \
+                 maps another's",
+            line.outside
+        ),
         format!("write `{} {own} 1`", line.inside),
     )
 }
@@ -189,8 +200,10 @@ fn not_in_parent(failed: &Failed) -> Look {
         if !within(line.outside.into()) || !within(last) {
             let parent: Vec<String> = parent.iter().map(Range::to_string).collect();
             return found(
-                format!("`{line}` maps ids that the writer's own user namespace has not: its {file} is {}",
-                    parent.join("; ")),
+                format!(
+                    "`{line}` maps ids that the writer's own user namespace has not: its {file} is {}",
+                    parent.join("; ")
+                ),
                 "map ids of the namespace that you are in",
             );
         }
@@ -203,7 +216,10 @@ fn allowed_again(failed: &Failed) -> Look {
     if !denied || failed.written()?.trim() != "allow" {
         return Ok(None);
     }
-    found("setgroups is denied in this user namespace, and that is for good", "make another namespace")
+    found(
+        "setgroups is denied in this user namespace, and that is for good",
+        "make another namespace",
+    )
 }
 
 fn groups_mapped(failed: &Failed) -> Look {
@@ -212,7 +228,10 @@ fn groups_mapped(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("gid_map is written already ({}): afterwards setgroups cannot be denied", map.trim()),
+        format!(
+            "gid_map is written already ({}): afterwards setgroups cannot be denied",
+            map.trim()
+        ),
         "write \"deny\" to setgroups first, then gid_map",
     )
 }
@@ -226,20 +245,29 @@ fn format(failed: &Failed) -> Look {
         let words: Vec<Option<u32>> = line.split_whitespace().map(|it| it.parse().ok()).collect();
         let [Some(_), Some(_), Some(count @ 1..)] = words[..] else {
             return found(
-                format!("the line {line:?} is not three numbers, inside outside count, with a count of at \
-                         least 1"),
+                format!(
+                    "the line {line:?} is not three numbers, inside outside count, with a count of at \
+                         least 1"
+                ),
                 "write a line like `0 1000 1`",
             );
         };
-        let ends = [words[0], words[1]].iter().all(|first| first.unwrap().checked_add(count - 1).is_some());
+        let ends = [words[0], words[1]]
+            .iter()
+            .all(|first| first.unwrap().checked_add(count - 1).is_some());
         if !ends {
-            return found(format!("the line {line:?} goes beyond the last id"), "use a smaller count");
+            return found(
+                format!("the line {line:?} goes beyond the last id"),
+                "use a smaller count",
+            );
         }
     }
     let count = text.lines().count();
     match count {
         0 => found("nothing but an empty text is written", "write a line like `0 1000 1`"),
-        341.. => found(format!("{count} lines are more than 340"), "join ranges that follow each other"),
+        341.. => {
+            found(format!("{count} lines are more than 340"), "join ranges that follow each other")
+        }
         _ => Ok(None),
     }
 }
@@ -247,7 +275,8 @@ fn format(failed: &Failed) -> Look {
 fn overlap(failed: &Failed) -> Look {
     let lines = lines(failed)?;
     let meet = |a: u32, b: u32, one: &Range, two: &Range| {
-        u64::from(a) < u64::from(b) + u64::from(two.count) && u64::from(b) < u64::from(a) + u64::from(one.count)
+        u64::from(a) < u64::from(b) + u64::from(two.count)
+            && u64::from(b) < u64::from(a) + u64::from(one.count)
     };
     for (index, one) in lines.iter().enumerate() {
         for two in &lines[..index] {
@@ -272,8 +301,10 @@ fn in_parts(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("the descriptor stands at byte {}: a map is written in one write, from the start",
-            position.unwrap_or("?")),
+        format!(
+            "the descriptor stands at byte {}: a map is written in one write, from the start",
+            position.unwrap_or("?")
+        ),
         "put all lines into one buffer, and write it once",
     )
 }

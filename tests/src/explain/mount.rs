@@ -134,14 +134,19 @@ pub fn dead_end(name: &str, stuck: &Stuck) -> Look {
     let at = &stuck.at;
     match stuck.errno {
         Errno::ENOENT => found(
-            format!("the {name} leads to {at}, and there is no such file: {last} exists and has no \
-                     entry of that name"),
-            format!("make {at} first, or correct the path; it is looked up in the process's own \
-                     root and mounts"),
+            format!(
+                "the {name} leads to {at}, and there is no such file: {last} exists and has no \
+                     entry of that name"
+            ),
+            format!(
+                "make {at} first, or correct the path; it is looked up in the process's own \
+                     root and mounts"
+            ),
         ),
-        Errno::ENOTDIR => {
-            found(format!("on the way of the {name} to {at}, {last} is no directory"), "correct the path")
-        }
+        Errno::ENOTDIR => found(
+            format!("on the way of the {name} to {at}, {last} is no directory"),
+            "correct the path",
+        ),
         Errno::ELOOP => found(
             format!("the {name} goes through more than 40 symbolic links, at last {at}"),
             "see with readlink which links lead to each other",
@@ -157,8 +162,10 @@ fn no_mount(place: &Place, name: &str) -> Look {
     let path = &place.path;
     found(
         format!("the {name}, {path}, is not a mount point: /proc/PID/mountinfo has no line for it"),
-        format!("name a mount point, or bind the directory on itself first: \
-                 mount({path:?}, {path:?}, NULL, MS_BIND, NULL)"),
+        format!(
+            "name a mount point, or bind the directory on itself first: \
+                 mount({path:?}, {path:?}, NULL, MS_BIND, NULL)"
+        ),
     )
 }
 
@@ -271,7 +278,10 @@ fn unbindable(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is on the mount {}, whose line in mountinfo says unbindable", source.path, mount.point),
+        format!(
+            "{} is on the mount {}, whose line in mountinfo says unbindable",
+            source.path, mount.point
+        ),
         "make that mount private instead: MS_PRIVATE",
     )
 }
@@ -287,8 +297,13 @@ fn source_parent_shared(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is mounted on {}, which is shared ({}): moved away from there, it would have to \
-                 vanish in other mount namespaces too", mount.point, parent.point, parent.propagation.join(" ")),
+        format!(
+            "{} is mounted on {}, which is shared ({}): moved away from there, it would have to \
+                 vanish in other mount namespaces too",
+            mount.point,
+            parent.point,
+            parent.propagation.join(" ")
+        ),
         "make everything private first: mount(NULL, \"/\", NULL, MS_REC | MS_PRIVATE, NULL)",
     )
 }
@@ -300,10 +315,14 @@ fn locked(failed: &Failed) -> Look {
     let mounts = failed.mounts()?;
     let place = if act(failed) == Act::Unmount { target(failed)? } else { source(failed)? };
     let Ok(mount) = place.mount(&mounts) else { return Ok(None) };
-    let siblings = mounts.iter().find(|it| it.id == mount.parent).context("its parent is not seen")?;
+    let siblings =
+        mounts.iter().find(|it| it.id == mount.parent).context("its parent is not seen")?;
     found(
-        format!("{} (on {}) came with the mount namespace of a more privileged user namespace, and \
-                 is locked: what it hides stays hidden", mount.point, siblings.point),
+        format!(
+            "{} (on {}) came with the mount namespace of a more privileged user namespace, and \
+                 is locked: what it hides stays hidden",
+            mount.point, siblings.point
+        ),
         "leave it where it is, and pivot_root to a root of your own",
     )
 }
@@ -351,8 +370,12 @@ fn locked_flags(failed: &Failed) -> Look {
 }
 
 /// MS_RDONLY … and MOUNT_ATTR_RDONLY … are the same numbers.
-const LOCKED: [(u64, &str); 4] =
-    [(libc::MS_RDONLY, "ro"), (libc::MS_NOSUID, "nosuid"), (libc::MS_NODEV, "nodev"), (libc::MS_NOEXEC, "noexec")];
+const LOCKED: [(u64, &str); 4] = [
+    (libc::MS_RDONLY, "ro"),
+    (libc::MS_NOSUID, "nosuid"),
+    (libc::MS_NODEV, "nodev"),
+    (libc::MS_NOEXEC, "noexec"),
+];
 
 fn in_use(failed: &Failed) -> Look {
     if !matches!(act(failed), Act::Unmount | Act::Remount) {
@@ -410,7 +433,10 @@ fn mounted_already(failed: &Failed) -> Look {
     if !target.is_mount_point()? || mount.source != source {
         return Ok(None);
     }
-    found(format!("{source} is already what is mounted on {}", target.path), "unmount it, or leave it")
+    found(
+        format!("{source} is already what is mounted on {}", target.path),
+        "unmount it, or leave it",
+    )
 }
 
 fn mismatch(failed: &Failed) -> Look {
@@ -426,7 +452,10 @@ fn mismatch(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("the source, {}, is {one}, and the target, {}, is {other}", source.path, target.path),
+        format!(
+            "the source, {}, is {one}, and the target, {}, is {other}",
+            source.path, target.path
+        ),
         format!("make {one} for the target"),
     )
 }
@@ -450,4 +479,3 @@ pub fn of_type<'a>(mounts: &'a [Mount], fstype: &str) -> Vec<&'a Mount> {
 pub fn covers<'a>(mounts: &'a [Mount], mount: &Mount) -> Vec<&'a Mount> {
     mounts.iter().filter(|it| it.parent == mount.id).collect()
 }
-

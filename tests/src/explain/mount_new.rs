@@ -74,8 +74,10 @@ fn not_for_users(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("a user namespace may not mount {fstype}: only the host's root may, for the kernel \
-                 trusts its code with nobody else's data"),
+        format!(
+            "a user namespace may not mount {fstype}: only the host's root may, for the kernel \
+                 trusts its code with nobody else's data"
+        ),
         "bind one that is mounted already, or mount it before the user namespace is made",
     )
 }
@@ -87,7 +89,8 @@ fn shows_foreign(failed: &Failed) -> Look {
         return Ok(None);
     }
     Ok(rights::lacks(failed, "CAP_SYS_ADMIN", shown)?.map(|mut it| {
-        it.reason = format!("{fstype} shows the {shown} namespace of who mounts it, and {}", it.reason);
+        it.reason =
+            format!("{fstype} shows the {shown} namespace of who mounts it, and {}", it.reason);
         it
     }))
 }
@@ -105,8 +108,10 @@ fn too_revealing(failed: &Failed) -> Look {
                container not mask it (docker run --security-opt systempaths=unconfined)";
     if there.is_empty() {
         return found(
-            format!("in a user namespace a fresh {fstype} may show no more than one that is there, \
-                     and this mount namespace has none"),
+            format!(
+                "in a user namespace a fresh {fstype} may show no more than one that is there, \
+                     and this mount namespace has none"
+            ),
             "mount it while the old one can still be seen: before the old root is unmounted",
         );
     }
@@ -115,14 +120,18 @@ fn too_revealing(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("mount too revealing: a fresh {fstype} would show what is hidden in each one that the \
-                 process sees: {}", hidden.join("; ")),
+        format!(
+            "mount too revealing: a fresh {fstype} would show what is hidden in each one that the \
+                 process sees: {}",
+            hidden.join("; ")
+        ),
         fix,
     )
 }
 
 /// Mounts of the kernel's own on empty directories hide nothing.
-const HARMLESS: [&str; 6] = ["binfmt_misc", "autofs", "debugfs", "securityfs", "tracefs", "configfs"];
+const HARMLESS: [&str; 6] =
+    ["binfmt_misc", "autofs", "debugfs", "securityfs", "tracefs", "configfs"];
 
 fn hidden(mounts: &[Mount], mount: &Mount) -> Option<String> {
     let covers = mount::covers(mounts, mount);
@@ -142,13 +151,16 @@ fn hidden(mounts: &[Mount], mount: &Mount) -> Option<String> {
 
 fn unknown_type(failed: &Failed) -> Look {
     let fstype = fstype(failed)?;
-    let known = std::fs::read_to_string("/proc/filesystems").context("cannot read /proc/filesystems")?;
+    let known =
+        std::fs::read_to_string("/proc/filesystems").context("cannot read /proc/filesystems")?;
     if known.lines().any(|line| line.rsplit('\t').next() == Some(&fstype)) {
         return Ok(None);
     }
     found(
-        format!("this kernel has no filesystem {fstype:?}: /proc/filesystems does not list it, and no \
-                 module of that name could be loaded"),
+        format!(
+            "this kernel has no filesystem {fstype:?}: /proc/filesystems does not list it, and no \
+                 module of that name could be loaded"
+        ),
         format!("correct the name, or as root: modprobe {fstype}"),
     )
 }
@@ -174,6 +186,10 @@ fn said(failed: &Failed) -> Look {
         "fsconfig" => failed.text_or_none(2)?,
         _ => failed.text_or_none(4)?,
     };
-    let option = if option.is_empty() { String::new() } else { format!(" (asked for: {option:?})") };
-    found(format!("the kernel refuses it and says: {line}{option}"), format!("see the options of {fstype} in mount(8)"))
+    let option =
+        if option.is_empty() { String::new() } else { format!(" (asked for: {option:?})") };
+    found(
+        format!("the kernel refuses it and says: {line}{option}"),
+        format!("see the options of {fstype} in mount(8)"),
+    )
 }

@@ -84,8 +84,10 @@ fn in_chroot(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("the process's root is {root}, not the root of its mount namespace: it was changed by \
-                 chroot, and from there nobody gets a user namespace"),
+        format!(
+            "the process's root is {root}, not the root of its mount namespace: it was changed by \
+                 chroot, and from there nobody gets a user namespace"
+        ),
         "make the user namespace before chroot, or use pivot_root instead of chroot",
     )
 }
@@ -98,7 +100,9 @@ fn unmapped(failed: &Failed) -> Look {
     let gids = crate::idmap::parse(&failed.proc_text("gid_map")?);
     let (uid, gid) = (status.uids[1], status.gids[1]);
     let within = |map: &[crate::idmap::Range], id: u32| {
-        map.iter().any(|it| id >= it.outside && u64::from(id) < u64::from(it.outside) + u64::from(it.count))
+        map.iter().any(|it| {
+            id >= it.outside && u64::from(id) < u64::from(it.outside) + u64::from(it.count)
+        })
     };
     let (which, id) = match (within(&uids, uid), within(&gids, gid)) {
         (false, _) => ("uid_map", uid),
@@ -106,8 +110,10 @@ fn unmapped(failed: &Failed) -> Look {
         _ => return Ok(None),
     };
     found(
-        format!("the process is in a user namespace whose {which} does not name its own id {id} ({})",
-            if uids.is_empty() { "it was never written" } else { "it has other ids" }),
+        format!(
+            "the process is in a user namespace whose {which} does not name its own id {id} ({})",
+            if uids.is_empty() { "it was never written" } else { "it has other ids" }
+        ),
         "write uid_map and gid_map of the first user namespace before making one within it",
     )
 }
@@ -140,8 +146,10 @@ fn no_admin_there(failed: &Failed) -> Look {
     }
     let (what, own) = (failed.open_on(failed.int(0))?, failed.link("ns/user")?);
     found(
-        format!("the process has its capabilities in {own}, and {what} belongs to another user \
-                 namespace"),
+        format!(
+            "the process has its capabilities in {own}, and {what} belongs to another user \
+                 namespace"
+        ),
         "join the user namespace that owns it first, setns with CLONE_NEWUSER",
     )
 }
@@ -178,8 +186,10 @@ fn contradiction(failed: &Failed) -> Look {
         if flags & one != 0 && flags & other != 0 {
             let (one, other) = (clone_flags(one), clone_flags(other));
             return found(
-                format!("{one} and {other} exclude each other: one asks for a thing of its own, the \
-                         other to share it"),
+                format!(
+                    "{one} and {other} exclude each other: one asks for a thing of its own, the \
+                         other to share it"
+                ),
                 format!("leave out {other}"),
             );
         }
@@ -198,7 +208,9 @@ fn clone3_fields(failed: &Failed, flags: u64) -> Look {
     let size = failed.arguments[1];
     if size < 64 {
         return found(
-            format!("the size of struct clone_args is said to be {size}; the first version has 64 bytes"),
+            format!(
+                "the size of struct clone_args is said to be {size}; the first version has 64 bytes"
+            ),
             "pass size_of::<clone_args>() as the second argument",
         );
     }
@@ -207,13 +219,19 @@ fn clone3_fields(failed: &Failed, flags: u64) -> Look {
     let byte = flags & 0xff & !NEWTIME;
     match () {
         () if byte != 0 => found(
-            format!("the lowest byte of flags is {byte:#x}: for clone it was the exit signal, clone3 \
-                     has a field exit_signal for it"),
+            format!(
+                "the lowest byte of flags is {byte:#x}: for clone it was the exit signal, clone3 \
+                     has a field exit_signal for it"
+            ),
             "put SIGCHLD into exit_signal and leave it out of flags",
         ),
-        () if signal > 64 => found(format!("exit_signal is {signal}, which is no signal"), "SIGCHLD"),
+        () if signal > 64 => {
+            found(format!("exit_signal is {signal}, which is no signal"), "SIGCHLD")
+        }
         () if (stack == 0) != (stack_size == 0) => found(
-            format!("stack is {stack:#x} and stack_size {stack_size}: both must be given, or neither"),
+            format!(
+                "stack is {stack:#x} and stack_size {stack_size}: both must be given, or neither"
+            ),
             "set both to 0 to go on with a copy of the stack, as fork does",
         ),
         () => Ok(None),
@@ -228,13 +246,16 @@ fn threads(failed: &Failed) -> Look {
         "setns" if ["user", "mnt", "time"].contains(&&kind_joined(failed)?[..]) => u64::MAX,
         _ => return Ok(None),
     };
-    let alone = (libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
+    let alone =
+        (libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
     if count < 2 || flags & alone == 0 {
         return Ok(None);
     }
     found(
-        format!("the process has {count} threads (Threads in /proc/PID/status), and this is for one of \
-                 a single thread"),
+        format!(
+            "the process has {count} threads (Threads in /proc/PID/status), and this is for one of \
+                 a single thread"
+        ),
         "do it before the first thread is started, or in a child made by fork",
     )
 }
@@ -284,8 +305,10 @@ fn own_user(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{own} is the process's own user namespace: nobody enters that again, or capabilities \
-                 that were dropped would come back"),
+        format!(
+            "{own} is the process's own user namespace: nobody enters that again, or capabilities \
+                 that were dropped would come back"
+        ),
         "leave out the user namespace where it is the same",
     )
 }
@@ -295,7 +318,10 @@ fn pid_above(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        format!("{} is neither the process's own PID namespace nor below it", failed.open_on(failed.int(0))?),
+        format!(
+            "{} is neither the process's own PID namespace nor below it",
+            failed.open_on(failed.int(0))?
+        ),
         "a process goes down into PID namespaces, and never up",
     )
 }
@@ -312,7 +338,10 @@ fn nested(failed: &Failed) -> Look {
         return found(format!("the process is {users} user namespaces below ours already"), fix);
     }
     if flags & libc::CLONE_NEWPID as u64 != 0 && pids >= DEPTH {
-        return found(format!("the process is in {pids} PID namespaces already (NSpid in its status)"), fix);
+        return found(
+            format!("the process is in {pids} PID namespaces already (NSpid in its status)"),
+            fix,
+        );
     }
     Ok(None)
 }
@@ -330,10 +359,16 @@ fn limit(failed: &Failed) -> Look {
     let (name, value) = limits.first().context("no namespace is asked for")?;
     let others = limits.len() - 1;
     let which = match (value, others) {
-        (0, _) => format!("/proc/sys/user/{name} is 0 in the process's user namespace: none may be made"),
-        (_, 0) => format!("/proc/sys/user/{name} is {value} in the process's user namespace, and as many \
-                           exist already (or a limit of a namespace above is reached)"),
-        _ => format!("one of the limits in /proc/sys/user is reached; the smallest is {name}, {value}"),
+        (0, _) => {
+            format!("/proc/sys/user/{name} is 0 in the process's user namespace: none may be made")
+        }
+        (_, 0) => format!(
+            "/proc/sys/user/{name} is {value} in the process's user namespace, and as many \
+                           exist already (or a limit of a namespace above is reached)"
+        ),
+        _ => format!(
+            "one of the limits in /proc/sys/user is reached; the smallest is {name}, {value}"
+        ),
     };
     found(which, format!("end what holds namespaces, or raise it: sudo sysctl user.{name}=NUMBER"))
 }
@@ -365,11 +400,16 @@ fn no_call(failed: &Failed) -> Look {
             "use clone",
         );
     }
-    anyhow::ensure!(status.seccomp == Some(2), "no seccomp filter is there, and the kernel has {name}");
+    anyhow::ensure!(
+        status.seccomp == Some(2),
+        "no seccomp filter is there, and the kernel has {name}"
+    );
     found(
-        format!("Linux {major}.{minor} has {name}, and the process is under a seccomp filter (Seccomp: 2 \
+        format!(
+            "Linux {major}.{minor} has {name}, and the process is under a seccomp filter (Seccomp: 2 \
                  in its status): that answers ENOSYS, as an outer container's does so that flags can be \
-                 filtered in clone"),
+                 filtered in clone"
+        ),
         "use clone or unshare where clone3 answers ENOSYS, or run under another profile",
     )
 }
@@ -384,8 +424,10 @@ fn bad_descriptor(failed: &Failed) -> Look {
     let fields = memory::words(failed.pid, failed.arguments[0], 11)?;
     let cgroup = fields[10];
     found(
-        format!("CLONE_INTO_CGROUP names descriptor {cgroup}: {}",
-            failed.open_on(cgroup as i32).unwrap_or("it is not open".into())),
+        format!(
+            "CLONE_INTO_CGROUP names descriptor {cgroup}: {}",
+            failed.open_on(cgroup as i32).unwrap_or("it is not open".into())
+        ),
         "open the directory of a cgroup (v2) and pass that descriptor",
     )
 }

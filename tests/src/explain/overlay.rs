@@ -51,7 +51,9 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = String> {
 
 /// The option and the path of every directory that is asked for; none, if it is no overlay.
 fn directories(failed: &Failed) -> Result<Vec<(String, String)>> {
-    if !["mount", "fsconfig", "fsmount"].contains(&failed.call.name()) || fstype(failed)? != "overlay" {
+    if !["mount", "fsconfig", "fsmount"].contains(&failed.call.name())
+        || fstype(failed)? != "overlay"
+    {
         return Ok(vec![]);
     }
     let mut all = Vec::new();
@@ -90,7 +92,10 @@ fn absent(failed: &Failed) -> Look {
             Ok(place) if place.metadata()?.is_dir() => {}
             Ok(place) => {
                 let path = &place.path;
-                return found(format!("{option} is {path}, which is no directory"), "name a directory");
+                return found(
+                    format!("{option} is {path}, which is no directory"),
+                    "name a directory",
+                );
             }
             Err(Stuck { errno, .. }) if errno == nix::errno::Errno::EACCES => {}
             Err(stuck) => return mount::dead_end(&format!("{option} of the overlay"), &stuck),
@@ -165,8 +170,11 @@ fn twice(failed: &Failed) -> Look {
             let holds = place.is_within(before) || before.is_within(place);
             if !both_kept && (place.is(before)? || holds) {
                 return found(
-                    format!("{other}={} and {option}={} are one directory, or one lies within the \
-                             other", before.path, place.path),
+                    format!(
+                        "{other}={} and {option}={} are one directory, or one lies within the \
+                             other",
+                        before.path, place.path
+                    ),
                     "every layer is a directory of its own, beside the others",
                 );
             }
@@ -213,8 +221,10 @@ fn deep(failed: &Failed) -> Look {
         };
         if mount.fstype == "overlay" && lower.is_some_and(|it| it.split(':').any(on_overlay)) {
             return found(
-                format!("{option}={path} is on an overlay whose own layers are on an overlay: Linux \
-                         stacks two filesystems and no more"),
+                format!(
+                    "{option}={path} is on an overlay whose own layers are on an overlay: Linux \
+                         stacks two filesystems and no more"
+                ),
                 "put the layers on a filesystem that is no overlay",
             );
         }

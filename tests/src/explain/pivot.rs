@@ -52,8 +52,10 @@ fn put_old_shared(failed: &Failed) -> Look {
     }
     let (path, point, how) = (&old.path, &mount.point, mount.propagation.join(" "));
     found(
-        format!("put_old, {path}, is on the mount {point}, which is shared: its line in \
-                 /proc/PID/mountinfo says {how}"),
+        format!(
+            "put_old, {path}, is on the mount {point}, which is shared: its line in \
+                 /proc/PID/mountinfo says {how}"
+        ),
         PRIVATE,
     )
 }
@@ -67,7 +69,8 @@ fn parent_shared(failed: &Failed) -> Look {
         return Ok(None);
     }
     let (point, how) = (&parent.point, parent.propagation.join(" "));
-    let which = if point == "/" { "the current root, /".into() } else { format!("the mount {point}") };
+    let which =
+        if point == "/" { "the current root, /".into() } else { format!("the mount {point}") };
     found(
         format!(
             "new_root is mounted on {which}, which is shared ({how} in /proc/PID/mountinfo): \
@@ -135,11 +138,14 @@ fn no_mount_point(failed: &Failed) -> Look {
         return Ok(None);
     }
     let mounts = failed.mounts()?;
-    let on = new.mount(&mounts).map_or("another mount".into(), |it| format!("the mount {}", it.point));
+    let on =
+        new.mount(&mounts).map_or("another mount".into(), |it| format!("the mount {}", it.point));
     let path = &new.path;
     found(
-        format!("{path} is not a mount point: /proc/PID/mountinfo has no line for it, it is only a \
-                 directory on {on}"),
+        format!(
+            "{path} is not a mount point: /proc/PID/mountinfo has no line for it, it is only a \
+                 directory on {on}"
+        ),
         format!("bind it on itself first: mount({path:?}, {path:?}, NULL, MS_BIND | MS_REC, NULL)"),
     )
 }
@@ -166,8 +172,10 @@ fn is_root(failed: &Failed, place: &Place, name: &str) -> Look {
     };
     found(
         format!("{name}, {path}, is on the mount that is the current root: {mounted}"),
-        format!("bind the new root on itself first, mount({path:?}, {path:?}, NULL, MS_BIND | \
-                 MS_REC, NULL), and chdir to it afterwards"),
+        format!(
+            "bind the new root on itself first, mount({path:?}, {path:?}, NULL, MS_BIND | \
+                 MS_REC, NULL), and chdir to it afterwards"
+        ),
     )
 }
 

@@ -144,14 +144,8 @@ impl Recorder {
         if !WATCHED.contains(&name) && !FILES.contains(&name) {
             return;
         }
-        let mut failed = Failed {
-            pid,
-            call,
-            arguments: entry.arguments,
-            errno,
-            context: None,
-            log: Vec::new(),
-        };
+        let mut failed =
+            Failed { pid, call, arguments: entry.arguments, errno, context: None, log: Vec::new() };
         if !matters(&failed) {
             return;
         }
@@ -200,7 +194,9 @@ fn matters(failed: &Failed) -> bool {
 fn spoken(pid: Pid, call: Sysno, arguments: &[u64; 6]) -> String {
     let parts = match call.name() {
         "write" => vec![arguments[1], arguments[2]],
-        _ => memory::words(pid, arguments[1], 2 * arguments[2].min(64) as usize).unwrap_or_default(),
+        _ => {
+            memory::words(pid, arguments[1], 2 * arguments[2].min(64) as usize).unwrap_or_default()
+        }
     };
     let part = |part: &[u64]| memory::bytes(pid, part[0], part[1].min(4096) as usize);
     let bytes = parts.chunks_exact(2).filter_map(|it| part(it).ok()).flatten().collect::<Vec<u8>>();

@@ -81,7 +81,8 @@ impl Failed {
 
 /// Found, if the process lacks `capability` in the user namespace that owns its namespace of `kind`.
 pub fn lacks(failed: &Failed, capability: &str, kind: &str) -> Look {
-    lacks_in_own(failed, capability)?.map_or_else(|| owned_elsewhere(failed, kind), |it| Ok(Some(it)))
+    lacks_in_own(failed, capability)?
+        .map_or_else(|| owned_elsewhere(failed, kind), |it| Ok(Some(it)))
 }
 
 /// Found, if the process lacks `capability` in its own user namespace.
@@ -149,7 +150,8 @@ pub fn apparmor_restricts(failed: &Failed) -> Look {
 
 fn lsm(failed: &Failed) -> Look {
     let pid = format!("pid={} ", failed.pid);
-    let denied = failed.said(&["apparmor=\"DENIED\"", &pid]).or(failed.said(&["avc:", "denied", &pid]));
+    let denied =
+        failed.said(&["apparmor=\"DENIED\"", &pid]).or(failed.said(&["avc:", "denied", &pid]));
     let Some(line) = denied else {
         let label = failed.label();
         let enforcing = fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|it| it == "1");
@@ -161,7 +163,10 @@ fn lsm(failed: &Failed) -> Look {
     };
     found(
         format!("the LSM refused it, and the kernel's log says so: {line}"),
-        format!("the process is under {:?}: change that profile, or run it under another", failed.label()),
+        format!(
+            "the process is under {:?}: change that profile, or run it under another",
+            failed.label()
+        ),
     )
 }
 

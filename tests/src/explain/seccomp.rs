@@ -23,7 +23,8 @@ pub fn causes(errno: Errno) -> Vec<Cause> {
 
 /// The running kernel's version.
 pub fn kernel() -> Result<(u32, u32)> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").context("no kernel version")?;
+    let text =
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").context("no kernel version")?;
     let mut numbers = text.split(|it: char| !it.is_ascii_digit()).map(str::parse);
     let mut next = || numbers.next()?.ok();
     next().zip(next()).context("no kernel version")
@@ -73,8 +74,14 @@ fn instructions(failed: &Failed) -> Result<Vec<Instruction>> {
 fn length(failed: &Failed) -> Look {
     let (length, _) = program(failed)?;
     match length {
-        0 => found("the program has no instruction (len is 0)", "set len to the number of instructions"),
-        4097.. => found(format!("the program has {length} instructions, and 4096 are the most"), "shorten it"),
+        0 => found(
+            "the program has no instruction (len is 0)",
+            "set len to the number of instructions",
+        ),
+        4097.. => found(
+            format!("the program has {length} instructions, and 4096 are the most"),
+            "shorten it",
+        ),
         _ => Ok(None),
     }
 }
@@ -95,14 +102,20 @@ fn bad_instruction(failed: &Failed) -> Look {
     for (at, it) in instructions(failed)?.iter().enumerate() {
         if !ALLOWED.contains(&it.code) && !JUMP_IF_SET.contains(&it.code) {
             return found(
-                format!("instruction {at} has code {:#x}, which a seccomp filter may not have", it.code),
+                format!(
+                    "instruction {at} has code {:#x}, which a seccomp filter may not have",
+                    it.code
+                ),
                 "load with BPF_LD | BPF_W | BPF_ABS, jump with BPF_JMP, end with BPF_RET",
             );
         }
         if it.code == LOAD && (it.k >= DATA || it.k % 4 != 0) {
             return found(
-                format!("instruction {at} loads from offset {}: struct seccomp_data has {DATA} bytes, read \
-                         four at a time", it.k),
+                format!(
+                    "instruction {at} loads from offset {}: struct seccomp_data has {DATA} bytes, read \
+                         four at a time",
+                    it.k
+                ),
                 "use the offsets of nr (0), arch (4), instruction_pointer (8) and args (16, 24, …)",
             );
         }
@@ -120,7 +133,10 @@ fn jump(failed: &Failed) -> Look {
         };
         if at + 1 + far >= all.len() {
             return found(
-                format!("instruction {at} jumps {far} further, beyond the last of {} instructions", all.len()),
+                format!(
+                    "instruction {at} jumps {far} further, beyond the last of {} instructions",
+                    all.len()
+                ),
                 "count from the instruction after the jump",
             );
         }
@@ -132,7 +148,11 @@ fn no_return(failed: &Failed) -> Look {
     let all = instructions(failed)?;
     match all.last() {
         Some(last) if !RETURNS.contains(&last.code) => found(
-            format!("the last of {} instructions has code {:#x}: it is no return", all.len(), last.code),
+            format!(
+                "the last of {} instructions has code {:#x}: it is no return",
+                all.len(),
+                last.code
+            ),
             "end with BPF_RET, so that every path gives an answer",
         ),
         _ => Ok(None),
@@ -141,12 +161,17 @@ fn no_return(failed: &Failed) -> Look {
 
 fn mode(failed: &Failed) -> Look {
     if failed.status()?.seccomp == Some(1) {
-        return found("the process is in strict mode already (Seccomp: 1)", "install the filter instead");
+        return found(
+            "the process is in strict mode already (Seccomp: 1)",
+            "install the filter instead",
+        );
     }
     let flags = if failed.call.name() == "seccomp" { failed.arguments[1] } else { 0 };
     match flags & !0x3f {
         0 => Ok(None),
-        unknown => found(format!("the flags {unknown:#x} are not known"), "see SECCOMP_FILTER_FLAG_*"),
+        unknown => {
+            found(format!("the flags {unknown:#x} are not known"), "see SECCOMP_FILTER_FLAG_*")
+        }
     }
 }
 
@@ -155,7 +180,9 @@ fn nowhere(failed: &Failed) -> Look {
         Ok((length, address)) => match memory::words(failed.pid, address, length) {
             Ok(_) => Ok(None),
             Err(_) => found(
-                format!("struct sock_fprog says {length} instructions at {address:#x}, and nothing is there"),
+                format!(
+                    "struct sock_fprog says {length} instructions at {address:#x}, and nothing is there"
+                ),
                 "pass the address of the first instruction, and keep the program in memory",
             ),
         },

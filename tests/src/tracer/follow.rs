@@ -116,11 +116,7 @@ fn step(
 }
 
 /// It stands before or after a system call. False: it was let go.
-fn call(
-    it: &mut Followed,
-    pid: Pid,
-    on: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<bool> {
+fn call(it: &mut Followed, pid: Pid, on: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
     match it.call.take() {
         None => {
             // One that was killed where it stood has no registers any more.
