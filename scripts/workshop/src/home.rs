@@ -7,8 +7,9 @@ use std::io::stdout;
 
 use crate::{my::My, progress, steps::Step};
 
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("cargo workshop tour", "all of it in two minutes: start here"),
+    ("cargo workshop doctor", "what each step needs, tried on this machine"),
     ("cargo workshop start 1", "write it yourself, step by step"),
     ("cargo workshop run N", "a shell in step N's container"),
     ("cargo workshop xray N", "which walls it has, and the evidence"),

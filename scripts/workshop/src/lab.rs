@@ -72,7 +72,7 @@ pub fn run(request: &Request) -> Result<i32> {
         let welcome = if request.command.is_empty() { &*welcome(request.checkout) } else { "" };
         match relay::relay(&mut machine.channel, &signals, terminal.as_ref(), welcome)? {
             End::Exit(code) => return Ok(code),
-            End::NotBooted if !last => {}
+            End::NotBooted if !last => eprintln!("note: the lab did not boot; once more"),
             End::NotBooted => return Err(machine.failure("the lab did not boot, twice")),
             End::Lost => return Err(machine.failure("the lab broke off before the command ended")),
         }

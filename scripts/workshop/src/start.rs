@@ -87,7 +87,7 @@ fn tell(step: Step, settled: &Settled, paint: Paint) {
     let name = format!("{} {:8}", step.number(), step.name());
     match settled {
         Settled::Theirs => println!("  {} {name}  yours: its checks pass", paint.green("✓")),
-        Settled::Reference => println!("  {} {name}  the reference", paint.dim("·")),
+        Settled::Reference => println!("  {} {name}  as in the reference", paint.dim("·")),
         Settled::Unchecked(why) => {
             println!("  {} {name}  yours, unchecked: {why}", paint.yellow("?"));
         }

@@ -140,7 +140,11 @@ fn working_directory_is_inside(context: &Context) -> Result<()> {
     for from in ["/".into(), context.scene.root().join("etc")] {
         let container = context.container().current_dir(from).start(&["probe"])?;
         let cwd = container.probe(0)?.cwd;
-        expect("the working directory", cwd.get().context("there is none")?, &"/".to_string())?;
+        expect(
+            "the working directory",
+            cwd.get().context("/proc/PID/cwd is not below its root")?,
+            &"/".to_string(),
+        )?;
         let process = container.process()?;
         let (cwd, root) =
             (process.cwd.get().context("no cwd")?, process.root.get().context("no root")?);
