@@ -30,7 +30,8 @@ struct Part {
     /// `3.2`, or `3` for main.rs
     id: String,
     name: String,
-    written: bool,
+    /// None: its file cannot be read as Rust, or has no such function.
+    written: Option<bool>,
     /// Where it stands, or why it cannot be found.
     place: String,
 }
@@ -44,12 +45,16 @@ pub fn show(my: &My) -> Result<i32> {
     println!("\n{}  {}\n", paint.bold(&title), evidence::walls::question(step.number()));
     for part in &parts {
         let (mark, word) = match part.written {
-            true => (paint.green("●"), "written"),
-            false => (paint.dim("○"), "blank  "),
+            Some(true) => (paint.green("●"), "written"),
+            Some(false) => (paint.dim("○"), "blank  "),
+            None => (paint.red("?"), "unread "),
         };
         println!("  {mark} {:4} {:22} {word}  {}", part.id, part.name, paint.dim(&part.place));
     }
-    println!("\nNext: {}", what_next(my, step, parts.iter().find(|part| !part.written)));
+    println!(
+        "\nNext: {}",
+        what_next(my, step, parts.iter().find(|part| part.written != Some(true)))
+    );
     println!("{}\n", paint.dim("cargo workshop --help lists all commands."));
     Ok(0)
 }
@@ -62,15 +67,15 @@ fn parts(my: &My, step: Step) -> Result<Vec<Part>> {
         let (written, place) = match exercise.locate(&package) {
             Ok(place) => {
                 let file = shown(&package.join(&place.file));
-                (!exercise.is_blank(&place), format!("{file}:{}", place.function.line))
+                (Some(!exercise.is_blank(&place)), format!("{file}:{}", place.function.line))
             }
-            Err(error) => (true, error.to_string()),
+            Err(error) => (None, error.to_string()),
         };
         let name = exercise.function.name().to_string();
         parts.push(Part { id: exercise.id.to_string(), name, written, place });
     }
     let place = shown(&package.join(MAIN));
-    let written = wired(my, step)?;
+    let written = Some(wired(my, step)?);
     parts.push(Part { id: step.number().to_string(), name: "main.rs".into(), written, place });
     Ok(parts)
 }
@@ -83,9 +88,10 @@ fn wired(my: &My, step: Step) -> Result<bool> {
     Ok(settle::main_of(my, step)? != skeleton.main())
 }
 
-fn what_next(my: &My, step: Step, blank: Option<&Part>) -> String {
+fn what_next(my: &My, step: Step, open: Option<&Part>) -> String {
     let check = my.command(&format!("check {}", step.number()));
-    match blank {
+    match open {
+        Some(part) if part.written.is_none() => format!("mend {}, then {check}", part.name),
         Some(part) => {
             let hint = my.command(&format!("hint {}", part.id));
             format!("write {} ({hint} helps), then {check}", part.name)

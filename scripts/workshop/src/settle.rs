@@ -1,13 +1,16 @@
 //! What becomes of an earlier step when another is begun: the learner's own stays where its checks
 //! pass; otherwise the reference takes its place, and theirs is moved aside, never lost.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
 use crate::{
     aside,
-    exercise::{self, sources},
+    exercise::{self, Exercise, sources},
     handout::{Handout, MAIN},
     judge::{Verdict, judge},
     my::My,
@@ -38,13 +41,16 @@ pub enum Keep {
 pub fn settle(my: &My, step: Step, keep: Keep, choice: Choice) -> Result<Settled> {
     let package = my.package(step);
     let reference = Handout::reference(step)?;
-    if !package.exists() || reference.stands_in(&package) {
+    if !package.exists() {
         reference.write(&package)?;
         return Ok(Settled::Reference);
     }
     if !my.has(step) {
-        let why = "it has no Cargo.toml".to_string();
+        let why = "Cargo.toml is missing".to_string();
         return replace(my, step, reference, why, keep, choice);
+    }
+    if reference.stands_in(&package) {
+        return Ok(Settled::Reference);
     }
     match judge(my, step, choice)? {
         Verdict::Holds => Ok(Settled::Theirs),
@@ -53,7 +59,8 @@ pub fn settle(my: &My, step: Step, keep: Keep, choice: Choice) -> Result<Settled
     }
 }
 
-/// Moves the learner's step aside and puts the reference in its place, with what of theirs passes.
+/// Moves the learner's step aside and puts the reference in its place, with what of theirs passes: one
+/// piece after the other is put in and stays if all checks pass. So what stays passes together.
 fn replace(
     my: &My,
     step: Step,
@@ -66,12 +73,12 @@ fn replace(
     let mut handout = reference;
     let mut functions = Vec::new();
     if keep == Keep::Functions {
-        for (name, candidate) in candidates(step, &aside)? {
-            let tried = candidate(&handout)?;
+        for piece in pieces(step, &aside, &handout)? {
+            let tried = piece.put_into(&handout)?;
             tried.write(&my.package(step))?;
             if judge(my, step, choice)? == Verdict::Holds {
                 handout = tried;
-                functions.push(name);
+                functions.push(piece.name());
             }
         }
     }
@@ -79,40 +86,49 @@ fn replace(
     Ok(Settled::Replaced { why, aside, functions })
 }
 
-type Change = Box<dyn Fn(&Handout) -> Result<Handout>>;
+/// What of a step that failed may live on.
+enum Piece {
+    /// The body that the learner wrote for an exercise.
+    Function(Exercise, String),
+    Main(String),
+}
 
-/// What of the learner's may live on: each function that they wrote, then their main.rs. One after the
-/// other is put into the reference and stays if all checks pass: so what stays passes together.
-fn candidates(step: Step, theirs: &std::path::Path) -> Result<Vec<(String, Change)>> {
-    let mut all: Vec<(String, Change)> = Vec::new();
+impl Piece {
+    fn name(&self) -> String {
+        match self {
+            Piece::Function(exercise, _) => exercise.function.name().to_string(),
+            Piece::Main(_) => "main.rs".to_string(),
+        }
+    }
+
+    fn put_into(&self, handout: &Handout) -> Result<Handout> {
+        let mut handout = handout.clone();
+        match self {
+            Piece::Function(exercise, body) => handout.fill(exercise, body)?,
+            Piece::Main(text) => handout.set_main(text.clone()),
+        }
+        Ok(handout)
+    }
+}
+
+/// Each function that the learner wrote, as far as it can be found, then their main.rs.
+fn pieces(step: Step, theirs: &Path, reference: &Handout) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
     for exercise in exercise::of_step(step)? {
         let Ok(place) = exercise.locate(theirs) else { continue };
-        if exercise.is_blank(&place) || place.body() == exercise.solution {
-            continue;
+        if !exercise.is_blank(&place) && place.body() != exercise.solution {
+            pieces.push(Piece::Function(exercise, place.body().to_string()));
         }
-        let (name, body) = (exercise.function.name().to_string(), place.body().to_string());
-        let change: Change = Box::new(move |handout| {
-            let mut handout = handout.clone();
-            handout.fill(&exercise, &body)?;
-            Ok(handout)
-        });
-        all.push((name, change));
     }
-    if let Ok(main) = fs::read_to_string(theirs.join(MAIN)) {
-        let change: Change = Box::new(move |handout| {
-            let mut handout = handout.clone();
-            handout.set_main(main.clone());
-            Ok(handout)
-        });
-        all.push(("main.rs".into(), change));
-    }
-    Ok(all)
+    let main = fs::read_to_string(theirs.join(MAIN)).ok();
+    pieces.extend(main.filter(|main| main != reference.main()).map(Piece::Main));
+    Ok(pieces)
 }
 
 /// `main.rs` of a step that is settled.
 pub fn main_of(my: &My, step: Step) -> Result<String> {
     let package = my.package(step);
     let mut sources = sources(&package)?;
-    let main = sources.remove(std::path::Path::new(MAIN));
+    let main = sources.remove(Path::new(MAIN));
     main.with_context(|| format!("{} is missing", package.join(MAIN).display()))
 }

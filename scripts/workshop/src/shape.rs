@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use quote::ToTokens;
 use syn::{
-    Block, ExprCall, ExprForLoop, ExprIf, ExprMacro, ExprMatch, ExprMethodCall, ExprUnsafe,
+    Block, Expr, ExprCall, ExprForLoop, ExprIf, ExprMacro, ExprMatch, ExprMethodCall, ExprUnsafe,
     ExprWhile,
     visit::{self, Visit},
 };
@@ -82,11 +82,17 @@ impl<'ast> Visit<'ast> for Shape {
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         let name = call.method.to_string();
+        self.visit_expr(&call.receiver);
         if PLAIN.contains(&name.as_str()) {
-            return self.visit_expr(&call.receiver);
+            return;
         }
-        visit::visit_expr_method_call(self, call);
-        self.line(format!("….{name}(…)"));
+        let line = format!("{}.{name}(…)", receiver(&call.receiver));
+        let arguments = |us: &mut Self| call.args.iter().for_each(|it| us.visit_expr(it));
+        if call.args.iter().any(is_block) {
+            return self.deeper(&line, arguments);
+        }
+        arguments(self);
+        self.line(line);
     }
 
     fn visit_expr_macro(&mut self, call: &'ast ExprMacro) {
@@ -124,6 +130,19 @@ impl<'ast> Visit<'ast> for Shape {
     }
 }
 
+/// `gate`, or `…` for what is no plain name.
+fn receiver(it: &Expr) -> String {
+    match it {
+        Expr::Path(path) => compact(path),
+        _ => "…".into(),
+    }
+}
+
+/// A closure with a body of several lines.
+fn is_block(it: &Expr) -> bool {
+    matches!(it, Expr::Closure(closure) if matches!(*closure.body, Expr::Block(_)))
+}
+
 /// Tokens without the spaces between them.
 fn compact(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string().replace(' ', "")
@@ -140,20 +159,24 @@ mod tests {
             for it in all.lines() { if it.ready() { a::b(it)?; } else { bail!("x") } }
             // SAFETY: none.
             unsafe { libc::syscall(1) };
+            clone.spawn(|gate| { gate.wait()?; go(|| 1) })?;
             Ok(())
         }"#;
         let expected = [
             "first(…)",
             "open(…)",
-            "….lines(…)",
+            "all.lines(…)",
             "for it in …",
-            "  ….ready(…)",
+            "  it.ready(…)",
             "  if …",
             "    a::b(…)",
             "  else",
             "    bail!(…)",
             "unsafe",
             "  libc::syscall(…)",
+            "clone.spawn(…)",
+            "  gate.wait(…)",
+            "  go(…)",
         ];
         assert_eq!(of_body(body).unwrap(), expected);
     }

@@ -95,7 +95,10 @@ fn hand_out(my: &My, step: Step) -> Result<()> {
     let before = step.before().map(|before| settle::main_of(my, before)).transpose()?;
     let skeleton = Handout::skeleton(step, before.as_deref())?;
     let package = my.package(step);
-    if package.exists() && !skeleton.stands_in(&package) {
+    if my.has(step) && skeleton.stands_in(&package) {
+        return Ok(());
+    }
+    if package.exists() {
         let kept = aside::move_there(my.dir(), &package)?;
         println!("  your {step} of before is kept in {}", shown(&kept));
     }

@@ -191,8 +191,10 @@ fn latecomer() -> Result<()> {
 fn nothing_is_overwritten() -> Result<()> {
     let learner = Learner::new()?;
     learner.types("start 1")?;
+    learner.edits(1, "Cargo.toml", "[dependencies]", "[dependencies]\n# my dependency")?;
     let fresh = learner.types("start 1")?;
     ensure!(!fresh.contains("aside"), "an untouched step is moved aside: {fresh}");
+    ensure!(learner.reads(1, "Cargo.toml")?.contains("# my dependency"), "start overwrote it");
     learner.edits(1, "src/exec.rs", "fn exists", "// of mine\nfn exists")?;
     learner.types("solve 1.5")?;
     ensure!(learner.has_aside("exercise 1.5 is not written yet"), "solve keeps no old body");
@@ -234,6 +236,7 @@ fn not_rust() -> Result<()> {
     let place = format!("{}:", learner.package(2).join("src/lib.rs").display());
     ensure!(output.status.code() == Some(125) && said.contains(&place), "{said}");
     ensure!(said.contains("this is not Rust"), "{said}");
+    ensure!(learner.types("next")?.contains("mend unshare"), "next does not see it");
     learner.edits(2, "src/lib.rs", "fun set_hostname(", "fn other_name(")?;
     let said = String::from_utf8_lossy(&learner.run("solve 2.2")?.stderr).into_owned();
     ensure!(said.contains("the function set_hostname of exercise 2.2 is no more in"), "{said}");

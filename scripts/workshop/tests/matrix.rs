@@ -222,11 +222,11 @@ impl Row {
 /// One table a step: a row an exercise, a column a check.
 fn print(rows: &[Row]) -> usize {
     let mut wrong = 0;
-    for step in 1..STEPS.len() {
+    for (step, name) in STEPS.iter().enumerate().skip(1) {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.step == step).collect();
         let Some(any) = rows.first() else { continue };
         let columns: Vec<&Check> = any.looked_at().collect();
-        println!("\nStep {step}, {}: ✓ green, ✗ red, o red as listed", STEPS[step]);
+        println!("\nStep {step}, {name}: ✓ green, ✗ red, o red as listed");
         for (number, check) in columns.iter().enumerate() {
             println!("  {:>2} {:4} {}", number + 1, check.exercise, check.name);
         }
