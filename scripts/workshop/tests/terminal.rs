@@ -111,8 +111,14 @@ impl Desk {
         }
     }
 
+    /// An empty screen: what is looked for is not found in what was.
+    fn wipe(&self) -> Result<()> {
+        self.types("clear")?;
+        self.until("the screen is empty", |screen| screen.trim() == "$").map(drop)
+    }
+
     fn workshop(&self, words: &str) -> String {
-        format!("clear; {WORKSHOP} {words} --dir {}", self.my.path().display())
+        format!("{WORKSHOP} {words} --dir {}", self.my.path().display())
     }
 
     /// Starts to watch, and waits for the first outcome.
@@ -165,7 +171,7 @@ fn after_a_save() -> Result<()> {
     fs::write(&lib, good)?;
     desk.checked()?;
     desk.solve()?;
-    let screen = desk.until("all hold", |screen| screen.contains("start "))?;
+    let screen = desk.until("all hold", |screen| screen.contains("workshop start "))?;
     ensure!(!screen.contains('✗'), "{screen}");
     // What is not below steps/ is nobody's business.
     fs::write(desk.my.path().join("notes"), "x")?;
@@ -185,14 +191,15 @@ fn keys() -> Result<()> {
     desk.key("n")?;
     desk.key("z")?;
     desk.shows("q quit")?;
-    desk.types("q")?;
-    desk.shows("$ ").map(drop)
+    desk.key("q")?;
+    desk.until("a prompt", |screen| screen.trim_end().ends_with('$')).map(drop)
 }
 
 /// stty before and after, and the exit code.
 fn restored() -> Result<()> {
     let desk = Desk::new(80, 24)?;
     for (way, code) in [("q", "1"), ("C-c", "130"), ("kill", "143")] {
+        desk.wipe()?;
         let watch = desk.workshop("check --watch");
         desk.types(&format!(
             "stty -a >{0}/before; {watch}; echo code=$?; stty -a >{0}/after",
@@ -227,6 +234,7 @@ fn end_of(desk: &Desk) -> Result<()> {
 fn in_the_middle() -> Result<()> {
     let desk = Desk::new(80, 24)?;
     for milliseconds in [50, 400, 900] {
+        desk.wipe()?;
         desk.types(&format!("{}; echo code=$?", desk.workshop("check --watch")))?;
         desk.shows("q quit")?;
         sleep(Duration::from_millis(milliseconds));
@@ -249,6 +257,7 @@ fn narrow() -> Result<()> {
 fn colours() -> Result<()> {
     let desk = Desk::new(80, 50)?;
     let coloured = |words: &str| -> Result<bool> {
+        desk.wipe()?;
         desk.types(&format!("{words}; echo o''ver"))?;
         desk.shows("over")?;
         Ok(desk.tmux(&["capture-pane", "-p", "-e"])?.contains("\x1b[31m"))

@@ -46,6 +46,16 @@ pub struct Args {
 /// Checks wait most of the time: for containers to start, and to end.
 const THREADS: usize = 8;
 
+/// What takes longest by its nature: begun first, the others fill the time beside it.
+const LONG: [&str; 6] = [
+    "cpus-bite",
+    "upper-kept",
+    "memory-bites",
+    "dies-with-its-parent-at-any-moment",
+    "sixty-layers",
+    "exit-codes",
+];
+
 /// Exit code 0 when all were run, whatever came of them; 128+n when signal n ended it.
 pub fn check_here(args: &Args) -> Result<i32> {
     let kernel = uname().context("cannot ask for the kernel's name")?;
@@ -57,6 +67,7 @@ pub fn check_here(args: &Args) -> Result<i32> {
     let context = Context { step: args.step.number() as usize, scene: &scene };
     let mut checks = of_step(context.step);
     checks.retain(|check| !args.own || check.step == context.step);
+    checks.sort_by_key(|check| LONG.iter().position(|it| *it == check.name).unwrap_or(LONG.len()));
     run(&checks, context, &ended);
     scene.remove().context("cannot clear up after the checks")?;
     Ok(ended.load(Ordering::Relaxed))
