@@ -79,9 +79,12 @@ fn group(stage: &Stage, prefix: &str) -> Result<()> {
 fn mistake(deed: &Deed, said: Option<Explanation>) -> Option<String> {
     let Some(said) = said else { return Some(format!("{}: nothing is explained", deed.name)) };
     let errno = deed.errno.map_or("exit code 127".into(), |errno| format!("{errno:?}"));
-    let missing: Vec<&&str> = deed.words.iter().filter(|word| !said.reason.contains(**word)).collect();
+    let missing: Vec<&&str> =
+        deed.words.iter().filter(|word| !said.reason.contains(**word)).collect();
     let right = said.errno == errno && missing.is_empty() && !said.fix.is_empty();
-    (!right).then(|| format!("{}: {errno} with {:?} is expected, and said is\n{said}", deed.name, deed.words))
+    (!right).then(|| {
+        format!("{}: {errno} with {:?} is expected, and said is\n{said}", deed.name, deed.words)
+    })
 }
 
 /// A PATH is tried, an older option taken: that was no failure. The last one is.
@@ -90,7 +93,8 @@ fn counts(stage: &Stage) -> Result<()> {
     ensure!(said.call.starts_with("chroot("), "not the last failure: {said}");
     let said = told(stage, "EACCES in PATH, then ENOENT")?.context("nothing is explained")?;
     ensure!(said.errno == "EACCES", "what PATH says of another directory: {said}");
-    let said = told(stage, "a child fails, and its child before")?.context("nothing is explained")?;
+    let said =
+        told(stage, "a child fails, and its child before")?.context("nothing is explained")?;
     ensure!(said.call.starts_with("pivot_root("), "not the process that gave up: {said}");
     Ok(())
 }
@@ -109,4 +113,3 @@ fn hangs(stage: &Stage) -> Result<()> {
     ensure!(said.is_none(), "{said:?}");
     Ok(())
 }
-

@@ -144,12 +144,22 @@ fn in_child(act: impl FnOnce() -> Result<()>) -> Result<()> {
     // SAFETY: this process has one thread.
     match unsafe { fork()? } {
         ForkResult::Child => {
-            let code = act().map_or_else(|error| { eprintln!("error: {error:#}"); 125 }, |()| 0);
+            let code = act().map_or_else(
+                |error| {
+                    eprintln!("error: {error:#}");
+                    125
+                },
+                |()| 0,
+            );
             std::process::exit(code)
         }
         ForkResult::Parent { child } => {
             let status = waitpid(child, None)?;
-            std::process::exit(if matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)) { 0 } else { 125 })
+            std::process::exit(if matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)) {
+                0
+            } else {
+                125
+            })
         }
     }
 }
@@ -204,7 +214,8 @@ fn own_cgroup(controller: &str) -> Result<std::path::PathBuf> {
     let own = Path::new(&mount.point).join(own.trim_start_matches('/'));
     let hands = |dir: &&Path| {
         let list = fs::read_to_string(dir.join("cgroup.subtree_control")).unwrap_or_default();
-        list.split_whitespace().any(|it| it == controller) && unistd::access(*dir, unistd::AccessFlags::W_OK).is_ok()
+        list.split_whitespace().any(|it| it == controller)
+            && unistd::access(*dir, unistd::AccessFlags::W_OK).is_ok()
     };
     let visible = own.ancestors().take_while(|dir| dir.starts_with(&mount.point));
     Ok(visible.into_iter().find(hands).context("no cgroup hands it down")?.to_owned())
@@ -233,7 +244,9 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        if own.contains("explain-") && let Some(above) = self.0.parent() {
+        if own.contains("explain-")
+            && let Some(above) = self.0.parent()
+        {
             let _ = fs::write(above.join("cgroup.procs"), "0");
             let _ = fs::create_dir(above.join("explain-rest"));
             let _ = fs::write(above.join("explain-rest/cgroup.procs"), "0");
@@ -306,20 +319,32 @@ macro_rules! deed {
 }
 
 pub const DEEDS: &[Deed] = &[
-    deed!("pivot: a directory on a tmpfs", EINVAL, ["/dir is not a mount point", "no line for it"], none, || {
-        world()?;
-        tmpfs("t")?;
-        directories(&["t/dir/old"])?;
-        Ok(pivot_root("t/dir", "t/dir/old")?)
-    }),
-    deed!("pivot: the parent is shared", EINVAL, ["new_root is mounted on the current root, /", "shared:"], none, || {
-        world()?;
-        directories(&["new/old"])?;
-        bind("new", "new")?;
-        propagate(MsFlags::MS_SHARED)?;
-        mount(None::<&str>, "new", None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
-        Ok(pivot_root("new", "new/old")?)
-    }),
+    deed!(
+        "pivot: a directory on a tmpfs",
+        EINVAL,
+        ["/dir is not a mount point", "no line for it"],
+        none,
+        || {
+            world()?;
+            tmpfs("t")?;
+            directories(&["t/dir/old"])?;
+            Ok(pivot_root("t/dir", "t/dir/old")?)
+        }
+    ),
+    deed!(
+        "pivot: the parent is shared",
+        EINVAL,
+        ["new_root is mounted on the current root, /", "shared:"],
+        none,
+        || {
+            world()?;
+            directories(&["new/old"])?;
+            bind("new", "new")?;
+            propagate(MsFlags::MS_SHARED)?;
+            mount(None::<&str>, "new", None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
+            Ok(pivot_root("new", "new/old")?)
+        }
+    ),
     deed!("pivot: put_old is shared", EINVAL, ["put_old", "shared:"], none, || {
         world()?;
         directories(&["new/old"])?;
@@ -338,17 +363,29 @@ pub const DEEDS: &[Deed] = &[
         directories(&["/new/old"])?;
         Ok(pivot_root("/new", "/new/old")?)
     }),
-    deed!("pivot: put_old elsewhere", EINVAL, ["put_old", "is not at or below new_root"], none, || {
-        world()?;
-        tmpfs("new")?;
-        tmpfs("old")?;
-        Ok(pivot_root("new", "old")?)
-    }),
-    deed!("pivot: new_root is a directory of /", EBUSY, ["new_root", "is not a mount point"], none, || {
-        world()?;
-        // The stage's directories are on mounts of their own.
-        Ok(pivot_root("/usr", "/usr")?)
-    }),
+    deed!(
+        "pivot: put_old elsewhere",
+        EINVAL,
+        ["put_old", "is not at or below new_root"],
+        none,
+        || {
+            world()?;
+            tmpfs("new")?;
+            tmpfs("old")?;
+            Ok(pivot_root("new", "old")?)
+        }
+    ),
+    deed!(
+        "pivot: new_root is a directory of /",
+        EBUSY,
+        ["new_root", "is not a mount point"],
+        none,
+        || {
+            world()?;
+            // The stage's directories are on mounts of their own.
+            Ok(pivot_root("/usr", "/usr")?)
+        }
+    ),
     deed!("pivot: put_old is on /", EBUSY, ["put_old, /usr"], none, || {
         world()?;
         tmpfs("new")?;
@@ -366,10 +403,16 @@ pub const DEEDS: &[Deed] = &[
         become_nobody()?;
         Ok(mount(Some("x"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
     }),
-    deed!("mount: root of a user namespace, host's mounts", EPERM, ["belongs to a user namespace above", "mnt:["], none, || {
-        user_world(CloneFlags::empty())?;
-        Ok(mount(Some("x"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
-    }),
+    deed!(
+        "mount: root of a user namespace, host's mounts",
+        EPERM,
+        ["belongs to a user namespace above", "mnt:["],
+        none,
+        || {
+            user_world(CloneFlags::empty())?;
+            Ok(mount(Some("x"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
+        }
+    ),
     deed!("mount: a locked flag", EPERM, ["locked", "would clear nosuid"], root, || {
         unshare(CloneFlags::CLONE_NEWNS)?;
         propagate(MsFlags::MS_PRIVATE)?;
@@ -404,11 +447,17 @@ pub const DEEDS: &[Deed] = &[
         user_world(CloneFlags::CLONE_NEWNS)?;
         Ok(nix::mount::umount("t")?)
     }),
-    deed!("mount: private, but no mount point", EINVAL, ["is not a mount point", "plain"], none, || {
-        world()?;
-        directories(&["plain"])?;
-        Ok(mount(None::<&str>, "plain", None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
-    }),
+    deed!(
+        "mount: private, but no mount point",
+        EINVAL,
+        ["is not a mount point", "plain"],
+        none,
+        || {
+            world()?;
+            directories(&["plain"])?;
+            Ok(mount(None::<&str>, "plain", None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
+        }
+    ),
     deed!("mount: remount of no mount point", EINVAL, ["is not a mount point"], none, || {
         world()?;
         directories(&["plain"])?;
@@ -420,45 +469,76 @@ pub const DEEDS: &[Deed] = &[
         directories(&["plain"])?;
         Ok(nix::mount::umount("plain")?)
     }),
-    deed!("mount: moved from a shared parent", EINVAL, ["which is shared", "moved away"], none, || {
-        world()?;
-        tmpfs("t")?;
-        mount(None::<&str>, "t", None::<&str>, MsFlags::MS_SHARED, None::<&str>)?;
-        tmpfs("t/inner")?;
-        directories(&["target"])?;
-        Ok(mount(Some("t/inner"), "target", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?)
-    }),
-    deed!("mount: move_mount of no mount point", EINVAL, ["source", "is not a mount point"], none, || {
-        world()?;
-        directories(&["plain", "target"])?;
-        Ok(move_mount(CWD, "plain", CWD, "target", MoveMountFlags::empty())?)
-    }),
+    deed!(
+        "mount: moved from a shared parent",
+        EINVAL,
+        ["which is shared", "moved away"],
+        none,
+        || {
+            world()?;
+            tmpfs("t")?;
+            mount(None::<&str>, "t", None::<&str>, MsFlags::MS_SHARED, None::<&str>)?;
+            tmpfs("t/inner")?;
+            directories(&["target"])?;
+            Ok(mount(Some("t/inner"), "target", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?)
+        }
+    ),
+    deed!(
+        "mount: move_mount of no mount point",
+        EINVAL,
+        ["source", "is not a mount point"],
+        none,
+        || {
+            world()?;
+            directories(&["plain", "target"])?;
+            Ok(move_mount(CWD, "plain", CWD, "target", MoveMountFlags::empty())?)
+        }
+    ),
     deed!("mount: mount_setattr of no mount point", EINVAL, ["is not a mount point"], none, || {
         world()?;
         directories(&["plain"])?;
-        let attributes = libc::mount_attr { attr_set: 1, attr_clr: 0, propagation: 0, userns_fd: 0 };
+        let attributes =
+            libc::mount_attr { attr_set: 1, attr_clr: 0, propagation: 0, userns_fd: 0 };
         // SAFETY: the string and the structure outlive the call.
         raw(unsafe {
-            libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, c"plain".as_ptr(), 0, &attributes,
-                size_of_val(&attributes))
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                libc::AT_FDCWD,
+                c"plain".as_ptr(),
+                0,
+                &attributes,
+                size_of_val(&attributes),
+            )
         })
     }),
-    deed!("mount: a source of another namespace", EINVAL, ["another mount namespace", "has no such mount"], none, || {
-        world()?;
-        tmpfs("t")?;
-        let outside = fs::File::open("t")?;
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        directories(&["target"])?;
-        let name = format!("/proc/self/fd/{}", outside.as_raw_fd());
-        bind(&name, "target")
-    }),
-    deed!("mount: open_tree in another namespace", EINVAL, ["another mount namespace"], none, || {
-        world()?;
-        let outside = fs::File::open("/usr")?;
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        open_tree(&outside, "", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH)?;
-        Ok(())
-    }),
+    deed!(
+        "mount: a source of another namespace",
+        EINVAL,
+        ["another mount namespace", "has no such mount"],
+        none,
+        || {
+            world()?;
+            tmpfs("t")?;
+            let outside = fs::File::open("t")?;
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            directories(&["target"])?;
+            let name = format!("/proc/self/fd/{}", outside.as_raw_fd());
+            bind(&name, "target")
+        }
+    ),
+    deed!(
+        "mount: open_tree in another namespace",
+        EINVAL,
+        ["another mount namespace"],
+        none,
+        || {
+            world()?;
+            let outside = fs::File::open("/usr")?;
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            open_tree(&outside, "", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH)?;
+            Ok(())
+        }
+    ),
     deed!("mount: unbindable", EINVAL, ["unbindable"], none, || {
         world()?;
         tmpfs("t")?;
@@ -524,23 +604,41 @@ pub const DEEDS: &[Deed] = &[
         propagate(MsFlags::MS_PRIVATE)?;
         filesystem("ext4", "t", "")
     }),
-    deed!("new: proc without a PID namespace", EPERM, ["proc shows the pid namespace", "belongs to a user namespace above"], none, || {
-        user_world(CloneFlags::CLONE_NEWNS)?;
-        propagate(MsFlags::MS_PRIVATE)?;
-        filesystem("proc", "t", "")
-    }),
-    deed!("new: sysfs without a network namespace", EPERM, ["sysfs shows the net namespace"], none, || {
-        user_world(CloneFlags::CLONE_NEWNS)?;
-        propagate(MsFlags::MS_PRIVATE)?;
-        filesystem("sysfs", "t", "")
-    }),
-    deed!("new: proc is masked", EPERM, ["too revealing", "/proc/sys", "mounted over"], root, || {
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        propagate(MsFlags::MS_PRIVATE)?;
-        bind("/proc/sys", "/proc/sys")?;
-        user_world(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)?;
-        in_child(|| filesystem("proc", "t", ""))
-    }),
+    deed!(
+        "new: proc without a PID namespace",
+        EPERM,
+        ["proc shows the pid namespace", "belongs to a user namespace above"],
+        none,
+        || {
+            user_world(CloneFlags::CLONE_NEWNS)?;
+            propagate(MsFlags::MS_PRIVATE)?;
+            filesystem("proc", "t", "")
+        }
+    ),
+    deed!(
+        "new: sysfs without a network namespace",
+        EPERM,
+        ["sysfs shows the net namespace"],
+        none,
+        || {
+            user_world(CloneFlags::CLONE_NEWNS)?;
+            propagate(MsFlags::MS_PRIVATE)?;
+            filesystem("sysfs", "t", "")
+        }
+    ),
+    deed!(
+        "new: proc is masked",
+        EPERM,
+        ["too revealing", "/proc/sys", "mounted over"],
+        root,
+        || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            propagate(MsFlags::MS_PRIVATE)?;
+            bind("/proc/sys", "/proc/sys")?;
+            user_world(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)?;
+            in_child(|| filesystem("proc", "t", ""))
+        }
+    ),
     deed!("new: sysfs is masked", EPERM, ["too revealing", "/sys/block"], root, || {
         unshare(CloneFlags::CLONE_NEWNS)?;
         propagate(MsFlags::MS_PRIVATE)?;
@@ -560,16 +658,30 @@ pub const DEEDS: &[Deed] = &[
             Ok(())
         })
     }),
-    deed!("overlay: no lower directory", ENOENT, ["lowerdir of the overlay", "w/nowhere"], none, || {
-        overlay("lowerdir=w/nowhere,upperdir=w/upper,workdir=w/work")
-    }),
-    deed!("overlay: upper and work apart", EINVAL, ["must be on one mount", "w/other"], none, || {
-        world()?;
-        filesystem_of_overlay()?;
-        tmpfs("w/other")?;
-        directories(&["w/other/work"])?;
-        filesystem("overlay", "w/merged", "lowerdir=w/lower,upperdir=w/upper,workdir=w/other/work")
-    }),
+    deed!(
+        "overlay: no lower directory",
+        ENOENT,
+        ["lowerdir of the overlay", "w/nowhere"],
+        none,
+        || { overlay("lowerdir=w/nowhere,upperdir=w/upper,workdir=w/work") }
+    ),
+    deed!(
+        "overlay: upper and work apart",
+        EINVAL,
+        ["must be on one mount", "w/other"],
+        none,
+        || {
+            world()?;
+            filesystem_of_overlay()?;
+            tmpfs("w/other")?;
+            directories(&["w/other/work"])?;
+            filesystem(
+                "overlay",
+                "w/merged",
+                "lowerdir=w/lower,upperdir=w/upper,workdir=w/other/work",
+            )
+        }
+    ),
     deed!("overlay: work within upper", EINVAL, ["must not lie in each other"], none, || {
         world()?;
         filesystem_of_overlay()?;
@@ -579,15 +691,27 @@ pub const DEEDS: &[Deed] = &[
     deed!("overlay: upper without work", EINVAL, ["upperdir and no workdir"], none, || {
         overlay("lowerdir=w/lower,upperdir=w/upper")
     }),
-    deed!("overlay: lower is upper", ELOOP, ["lowerdir=", "upperdir=", "are one directory"], none, || {
-        overlay("lowerdir=w/upper,upperdir=w/upper,workdir=w/work")
-    }),
+    deed!(
+        "overlay: lower is upper",
+        ELOOP,
+        ["lowerdir=", "upperdir=", "are one directory"],
+        none,
+        || { overlay("lowerdir=w/upper,upperdir=w/upper,workdir=w/work") }
+    ),
     deed!("overlay: upper is an overlay", EINVAL, ["cannot be the upper layer"], none, || {
         world()?;
         filesystem_of_overlay()?;
-        filesystem("overlay", "w/merged", "lowerdir=w/lower,upperdir=w/upper,workdir=w/work,userxattr")?;
+        filesystem(
+            "overlay",
+            "w/merged",
+            "lowerdir=w/lower,upperdir=w/upper,workdir=w/work,userxattr",
+        )?;
         directories(&["w/merged/u", "w/merged/w", "w/second"])?;
-        filesystem("overlay", "w/second", "lowerdir=w/lower2,upperdir=w/merged/u,workdir=w/merged/w")
+        filesystem(
+            "overlay",
+            "w/second",
+            "lowerdir=w/lower2,upperdir=w/merged/u,workdir=w/merged/w",
+        )
     }),
     deed!("overlay: an unknown option, by descriptor", EINVAL, ["nonsense"], none, || {
         world()?;
@@ -601,7 +725,9 @@ pub const DEEDS: &[Deed] = &[
         filesystem_of_overlay()?;
         tmpfs("w/other")?;
         let context = fsopen("overlay", FsOpenFlags::empty())?;
-        for (key, value) in [("lowerdir", "w/lower"), ("upperdir", "w/upper"), ("workdir", "w/other")] {
+        for (key, value) in
+            [("lowerdir", "w/lower"), ("upperdir", "w/upper"), ("workdir", "w/other")]
+        {
             fsconfig_set_string(context.as_fd(), key, value)?;
         }
         Ok(fsconfig_create(context.as_fd())?)
@@ -620,16 +746,30 @@ pub const DEEDS: &[Deed] = &[
         unistd::chroot("jail")?;
         Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
     }),
-    deed!("namespace: a user namespace without a map", EPERM, ["uid_map does not name its own id", "never written"], none, || {
-        unshare(CloneFlags::CLONE_NEWUSER)?;
-        Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
-    }),
-    deed!("namespace: flags that exclude each other", EINVAL, ["CLONE_NEWNS and CLONE_FS exclude each other"], none, || {
-        clone3((libc::CLONE_NEWNS | libc::CLONE_FS) as u64, |_| {})
-    }),
-    deed!("namespace: the signal in the flags", EINVAL, ["lowest byte of flags is 0x11"], none, || {
-        clone3(libc::SIGCHLD as u64, |args| args.exit_signal = 0)
-    }),
+    deed!(
+        "namespace: a user namespace without a map",
+        EPERM,
+        ["uid_map does not name its own id", "never written"],
+        none,
+        || {
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
+        }
+    ),
+    deed!(
+        "namespace: flags that exclude each other",
+        EINVAL,
+        ["CLONE_NEWNS and CLONE_FS exclude each other"],
+        none,
+        || { clone3((libc::CLONE_NEWNS | libc::CLONE_FS) as u64, |_| {}) }
+    ),
+    deed!(
+        "namespace: the signal in the flags",
+        EINVAL,
+        ["lowest byte of flags is 0x11"],
+        none,
+        || { clone3(libc::SIGCHLD as u64, |args| args.exit_signal = 0) }
+    ),
     deed!("namespace: half a stack", EINVAL, ["both must be given"], none, || {
         clone3(0, |args| args.stack_size = 4096)
     }),
@@ -642,9 +782,13 @@ pub const DEEDS: &[Deed] = &[
             Ok(done?)
         })
     }),
-    deed!("namespace: no time namespaces", EINVAL, ["no time namespaces"], no_time_namespaces, || {
-        raw(unshare_raw(0x80))
-    }),
+    deed!(
+        "namespace: no time namespaces",
+        EINVAL,
+        ["no time namespaces"],
+        no_time_namespaces,
+        || { raw(unshare_raw(0x80)) }
+    ),
     deed!("namespace: a limit", ENOSPC, ["max_uts_namespaces is 0"], none, || {
         user_world(CloneFlags::empty())?;
         fs::write("/proc/sys/user/max_uts_namespaces", "0").context("cannot set the limit")?;
@@ -664,11 +808,17 @@ pub const DEEDS: &[Deed] = &[
         filter(libc::SYS_clone3, Errno::ENOSYS)?;
         clone3(0, |_| {})
     }),
-    deed!("namespace: joined as another kind", EINVAL, ["is a uts namespace", "CLONE_NEWNET"], none, || {
-        user_world(CloneFlags::empty())?;
-        let uts = fs::File::open("/proc/self/ns/uts")?;
-        Ok(nix::sched::setns(uts, CloneFlags::CLONE_NEWNET)?)
-    }),
+    deed!(
+        "namespace: joined as another kind",
+        EINVAL,
+        ["is a uts namespace", "CLONE_NEWNET"],
+        none,
+        || {
+            user_world(CloneFlags::empty())?;
+            let uts = fs::File::open("/proc/self/ns/uts")?;
+            Ok(nix::sched::setns(uts, CloneFlags::CLONE_NEWNET)?)
+        }
+    ),
     deed!("namespace: its own user namespace", EINVAL, ["own user namespace"], none, || {
         let own = fs::File::open("/proc/self/ns/user")?;
         Ok(nix::sched::setns(own, CloneFlags::CLONE_NEWUSER)?)
@@ -678,11 +828,17 @@ pub const DEEDS: &[Deed] = &[
         let uts = fs::File::open("/proc/self/ns/uts")?;
         Ok(nix::sched::setns(uts, CloneFlags::CLONE_NEWUTS)?)
     }),
-    deed!("namespace: joined from a user namespace", EPERM, ["belongs to another user namespace"], none, || {
-        user_world(CloneFlags::empty())?;
-        let uts = fs::File::open("/proc/self/ns/uts")?;
-        Ok(nix::sched::setns(uts, CloneFlags::CLONE_NEWUTS)?)
-    }),
+    deed!(
+        "namespace: joined from a user namespace",
+        EPERM,
+        ["belongs to another user namespace"],
+        none,
+        || {
+            user_world(CloneFlags::empty())?;
+            let uts = fs::File::open("/proc/self/ns/uts")?;
+            Ok(nix::sched::setns(uts, CloneFlags::CLONE_NEWUTS)?)
+        }
+    ),
     deed!("map: twice", EPERM, ["written already"], none, || {
         let uid = geteuid();
         with_user_namespace(|pid| {
@@ -738,10 +894,16 @@ pub const DEEDS: &[Deed] = &[
     deed!("map: lines that overlap", EINVAL, ["overlap inside"], root, || {
         with_user_namespace(|pid| write_map(pid, "uid_map", "0 1000 10\n5 2000 10\n"))
     }),
-    deed!("cgroup: processes in it", EBUSY, ["holds 1 processes", "no internal processes"], cgroup2, || {
-        let group = Group::new()?;
-        with_sleeper(&group, || group.write("cgroup.subtree_control", "+memory"))
-    }),
+    deed!(
+        "cgroup: processes in it",
+        EBUSY,
+        ["holds 1 processes", "no internal processes"],
+        cgroup2,
+        || {
+            let group = Group::new()?;
+            with_sleeper(&group, || group.write("cgroup.subtree_control", "+memory"))
+        }
+    ),
     deed!("cgroup: a process into an inner one", EBUSY, ["hands down memory"], cgroup2, || {
         let group = Group::new()?;
         group.write("cgroup.subtree_control", "+memory")?;
@@ -751,17 +913,33 @@ pub const DEEDS: &[Deed] = &[
         let group = Group::new()?;
         with_sleeper(&group, || Ok(fs::remove_dir(&group.0)?))
     }),
-    deed!("cgroup: a controller that is not there", ENOENT, ["has not the controller memory", "hands down only ["], cgroup2, || {
-        let group = Group::new()?;
-        group.child("a")?;
-        fs::write(group.0.join("a/cgroup.subtree_control"), "+memory").context("cannot hand down")
-    }),
-    deed!("cgroup: a file that is not there", ENOENT, ["has no file memory.max", "hands down []", "and could"], cgroup2, || {
-        let group = Group::new()?;
-        group.child("a")?;
-        fs::OpenOptions::new().write(true).open(group.0.join("a/memory.max")).context("no limit")?;
-        Ok(())
-    }),
+    deed!(
+        "cgroup: a controller that is not there",
+        ENOENT,
+        ["has not the controller memory", "hands down only ["],
+        cgroup2,
+        || {
+            let group = Group::new()?;
+            group.child("a")?;
+            fs::write(group.0.join("a/cgroup.subtree_control"), "+memory")
+                .context("cannot hand down")
+        }
+    ),
+    deed!(
+        "cgroup: a file that is not there",
+        ENOENT,
+        ["has no file memory.max", "hands down []", "and could"],
+        cgroup2,
+        || {
+            let group = Group::new()?;
+            group.child("a")?;
+            fs::OpenOptions::new()
+                .write(true)
+                .open(group.0.join("a/memory.max"))
+                .context("no limit")?;
+            Ok(())
+        }
+    ),
     deed!("cgroup: a value", EINVAL, ["does not take \"much\""], cgroup2, || {
         Group::new()?.write("memory.max", "much")
     }),
@@ -815,17 +993,37 @@ pub const DEEDS: &[Deed] = &[
     }),
     deed!("seccomp: a wrong offset", EINVAL, ["loads from offset 66"], none, || {
         no_new_privs()?;
-        install(vec![instruction(LOAD, 66, 0, 0), instruction(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0)])
+        install(vec![
+            instruction(LOAD, 66, 0, 0),
+            instruction(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+        ])
     }),
-    deed!("seccomp: a forbidden instruction", EINVAL, ["instruction 0 has code 0x28"], none, || {
-        no_new_privs()?;
-        install(vec![instruction(0x28, 0, 0, 0), instruction(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0)])
-    }),
-    deed!("exec: no file", ENOENT, ["path of \"program\"", "no such file"], none, || execute("bin/program")),
-    deed!("exec: no interpreter", ENOENT, ["exists; its first line asks", "/no/such/shell"], none, || {
-        program("script", b"#!/no/such/shell -e\n", 0o755)?;
-        execute("./script")
-    }),
+    deed!(
+        "seccomp: a forbidden instruction",
+        EINVAL,
+        ["instruction 0 has code 0x28"],
+        none,
+        || {
+            no_new_privs()?;
+            install(vec![
+                instruction(0x28, 0, 0, 0),
+                instruction(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+            ])
+        }
+    ),
+    deed!("exec: no file", ENOENT, ["path of \"program\"", "no such file"], none, || execute(
+        "bin/program"
+    )),
+    deed!(
+        "exec: no interpreter",
+        ENOENT,
+        ["exists; its first line asks", "/no/such/shell"],
+        none,
+        || {
+            program("script", b"#!/no/such/shell -e\n", 0o755)?;
+            execute("./script")
+        }
+    ),
     deed!("exec: a carriage return", ENOENT, ["carriage return"], none, || {
         program("script", b"#!/bin/sh\r\necho\r\n", 0o755)?;
         execute("./script")
@@ -849,16 +1047,23 @@ pub const DEEDS: &[Deed] = &[
             directories(&["r/bin", "r/lib64", "r/lib"])?;
             fs::copy("/bin/sleep", "r/bin/sleep")?;
             let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
-            let loader = loader.into_iter().find(|it| Path::new(it).exists()).context("no loader")?;
+            let loader =
+                loader.into_iter().find(|it| Path::new(it).exists()).context("no loader")?;
             fs::copy(loader, format!("r{loader}"))?;
             unistd::chroot("r")?;
             execute("/bin/sleep")
         },
     },
-    deed!("exec: no format", ENOEXEC, ["neither an ELF program nor a script", "echo"], none, || {
-        program("script", b"echo without a first line\n", 0o755)?;
-        execute("./script")
-    }),
+    deed!(
+        "exec: no format",
+        ENOEXEC,
+        ["neither an ELF program nor a script", "echo"],
+        none,
+        || {
+            program("script", b"echo without a first line\n", 0o755)?;
+            execute("./script")
+        }
+    ),
     deed!("exec: another processor", ENOEXEC, ["another processor"], none, || {
         let mut elf = fs::read("/proc/self/exe")?;
         elf[18] ^= 0x40;
@@ -884,18 +1089,30 @@ pub const DEEDS: &[Deed] = &[
         program("t/script", b"#!/bin/sh\n", 0o755)?;
         execute("t/script")
     }),
-    deed!("exec: a closed directory", EACCES, ["the directory", "closed has mode 6", "no x there"], none, || {
-        program("closed/script", b"#!/bin/sh\n", 0o755)?;
-        fs::set_permissions("closed", fs::Permissions::from_mode(0o600))?;
-        become_nobody()?;
-        execute("closed/script")
-    }),
-    deed!("exec: an interpreter without x", EACCES, ["asks for the interpreter", "has mode 644"], none, || {
-        program("shell", b"", 0o644)?;
-        let shell = format!("#!{}/shell\n", std::env::current_dir()?.display());
-        program("script", shell.as_bytes(), 0o755)?;
-        execute("./script")
-    }),
+    deed!(
+        "exec: a closed directory",
+        EACCES,
+        ["the directory", "closed has mode 6", "no x there"],
+        none,
+        || {
+            program("closed/script", b"#!/bin/sh\n", 0o755)?;
+            fs::set_permissions("closed", fs::Permissions::from_mode(0o600))?;
+            become_nobody()?;
+            execute("closed/script")
+        }
+    ),
+    deed!(
+        "exec: an interpreter without x",
+        EACCES,
+        ["asks for the interpreter", "has mode 644"],
+        none,
+        || {
+            program("shell", b"", 0o644)?;
+            let shell = format!("#!{}/shell\n", std::env::current_dir()?.display());
+            program("script", shell.as_bytes(), 0o755)?;
+            execute("./script")
+        }
+    ),
     deed!("exec: links in a circle", ELOOP, ["symbolic links"], none, || {
         symlink("b", "a")?;
         symlink("a", "b")?;
@@ -904,7 +1121,11 @@ pub const DEEDS: &[Deed] = &[
     deed!("exec: scripts of scripts", ELOOP, ["names another script"], none, || {
         let here = std::env::current_dir()?.display().to_string();
         for number in 0..7 {
-            program(&format!("s{number}"), format!("#!{here}/s{}\n", number + 1).as_bytes(), 0o755)?;
+            program(
+                &format!("s{number}"),
+                format!("#!{here}/s{}\n", number + 1).as_bytes(),
+                0o755,
+            )?;
         }
         program("s7", b"#!/bin/sh\n", 0o755)?;
         execute("./s0")
@@ -918,10 +1139,16 @@ pub const DEEDS: &[Deed] = &[
         become_nobody()?;
         Ok(unistd::sethostname("x")?)
     }),
-    deed!("id: sethostname of the host", EPERM, ["UTS namespace", "belongs to a user namespace above"], none, || {
-        user_world(CloneFlags::empty())?;
-        Ok(unistd::sethostname("x")?)
-    }),
+    deed!(
+        "id: sethostname of the host",
+        EPERM,
+        ["UTS namespace", "belongs to a user namespace above"],
+        none,
+        || {
+            user_world(CloneFlags::empty())?;
+            Ok(unistd::sethostname("x")?)
+        }
+    ),
     deed!("id: a long name", EINVAL, ["65 bytes"], none, || {
         user_world(CloneFlags::CLONE_NEWUTS)?;
         Ok(unistd::sethostname("x".repeat(65))?)
@@ -993,8 +1220,10 @@ const OTHERS: [Named; 6] = [
         Ok(())
     }),
     ("gives up without a failure", || anyhow::bail!("no system call")),
-    ("hangs", || loop {
-        unistd::pause();
+    ("hangs", || {
+        loop {
+            unistd::pause();
+        }
     }),
 ];
 

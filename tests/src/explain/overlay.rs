@@ -97,7 +97,7 @@ fn absent(failed: &Failed) -> Look {
                     "name a directory",
                 );
             }
-            Err(Stuck { errno, .. }) if errno == nix::errno::Errno::EACCES => {}
+            Err(Stuck { errno: nix::errno::Errno::EACCES, .. }) => {}
             Err(stuck) => return mount::dead_end(&format!("{option} of the overlay"), &stuck),
         }
     }

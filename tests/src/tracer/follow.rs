@@ -89,7 +89,8 @@ fn step(
             return Ok(());
         }
         WaitStatus::PtraceSyscall(_) => {
-            if !call(all.entry(pid).or_default(), pid, on)? {
+            let stays = call(all.entry(pid).or_default(), pid, on)?;
+            if !stays {
                 all.remove(&pid);
                 return Ok(());
             }

@@ -35,7 +35,7 @@ const KEYS: &str = "h hint   d diff   n next   q quit";
 /// What wakes us besides keys and signals.
 enum News {
     Saved,
-    Checked(Result<Outcome>),
+    Checked(Box<Result<Outcome>>),
 }
 
 /// Puts news where [`poll`] sees it.
@@ -128,7 +128,7 @@ impl Watch {
             match news {
                 News::Saved => saved = true,
                 News::Checked(outcome) => {
-                    self.outcome = Some(outcome?);
+                    self.outcome = Some((*outcome)?);
                     self.checking = false;
                 }
             }
@@ -150,7 +150,7 @@ impl Watch {
         (self.checking, self.stale) = (true, false);
         let (subject, bell) = (self.subject.clone(), self.bell.clone());
         thread::spawn(move || {
-            bell.ring(News::Checked(subject.check(&mut Progress::silent())));
+            bell.ring(News::Checked(Box::new(subject.check(&mut Progress::silent()))));
         });
     }
 
