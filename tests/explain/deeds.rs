@@ -103,7 +103,7 @@ fn become_nobody() -> Result<()> {
 }
 
 fn directories(names: &[&str]) -> Result<()> {
-    names.iter().try_for_each(|name| fs::create_dir_all(name)).context("cannot make directories")
+    names.iter().try_for_each(fs::create_dir_all).context("cannot make directories")
 }
 
 fn bind(from: &str, to: &str) -> Result<()> {
