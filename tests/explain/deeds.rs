@@ -251,10 +251,12 @@ impl Drop for Group {
             let _ = fs::create_dir(above.join("explain-rest"));
             let _ = fs::write(above.join("explain-rest/cgroup.procs"), "0");
         }
-        for child in ["a/b", "a"] {
-            let _ = fs::remove_dir(self.0.join(child));
+        // The last call that fails is the one that is explained: this must not be it.
+        for dir in
+            ["a/b", "a", ""].map(|child| self.0.join(child)).iter().filter(|dir| dir.exists())
+        {
+            let _ = fs::remove_dir(dir);
         }
-        let _ = fs::remove_dir(&self.0);
     }
 }
 
@@ -334,7 +336,7 @@ pub const DEEDS: &[Deed] = &[
     deed!(
         "pivot: the parent is shared",
         EINVAL,
-        ["new_root is mounted on the current root, /", "shared:"],
+        ["new_root is mounted on", "shared:"],
         none,
         || {
             world()?;

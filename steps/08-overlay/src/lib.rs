@@ -5,18 +5,18 @@
 mod diff;
 mod hand_over;
 mod lower;
+mod upper;
 
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use chroot::{Hint, HintExt};
+use anyhow::{Context, Result};
+use chroot::HintExt;
 use mount::{Flags, Root, tree};
 use nix::unistd;
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchown, fstat, mkdirat, openat};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
 use user::{Files, Maps};
@@ -61,8 +61,8 @@ impl Layers {
             files.add(layer, maps)?;
         }
         if let Some(upper) = &args.upper {
-            check_apart(upper, &lower)?;
-            prepare_upper(upper, maps)?;
+            upper::check_apart(upper, &lower)?;
+            upper::prepare(upper, maps)?;
         }
         let diff = args.diff.then(HandOver::new).transpose()?;
         Ok(Layers { lower, upper: args.upper.clone(), diff })
@@ -71,7 +71,7 @@ impl Layers {
     /// In the container's mount namespace, while we still are who we are on the host and may go
     /// where that user may: opens all that overlayfs is told about.
     pub fn open(&self, root: &Path) -> Result<Opened<'_>> {
-        let directory = |kept: &PathBuf, name| open_directory(&kept.join(name));
+        let directory = |kept: &PathBuf, name| upper::open_directory(&kept.join(name));
         let kept = self.upper.as_ref().map(|kept| {
             Ok::<_, anyhow::Error>((directory(kept, "upper")?, directory(kept, "work")?))
         });
@@ -189,69 +189,4 @@ fn directory(scratch: &OwnedFd, name: &str) -> Result<OwnedFd> {
         .with_context(|| format!("cannot make the {name} directory"))?;
     openat(scratch, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("cannot open the {name} directory"))
-}
-
-/// An upper directory within a layer would be changed through both.
-fn check_apart(kept: &Path, lower: &[PathBuf]) -> Result<()> {
-    let there = kept.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
-    for layer in lower {
-        let within = layer.canonicalize().is_ok_and(|layer| there.starts_with(layer));
-        ensure!(!within, "cannot keep the changes in {}: a layer holds it", kept.display());
-    }
-    Ok(())
-}
-
-/// The upper and the work directory are side by side: both must be on one filesystem. They
-/// belong to whoever is root inside.
-fn prepare_upper(kept: &Path, maps: &Maps) -> Result<()> {
-    let private = fs::DirBuilder::new().recursive(true).mode(0o700).create(kept);
-    private.with_context(|| format!("cannot make {}", kept.display()))?;
-    check_private(kept)?;
-    for name in ["upper", "work"] {
-        let path = kept.join(name);
-        match mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => {
-                return Err(errno).with_context(|| format!("cannot make {}", path.display()));
-            }
-        }
-        let directory = open_directory(&path)?;
-        give(&directory, maps).with_context(|| format!("cannot use {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// For nobody else: the container may leave setuid programs in it, and whoever could run them would
-/// be us.
-fn check_private(kept: &Path) -> Result<()> {
-    let status =
-        fs::metadata(kept).with_context(|| format!("cannot look at {}", kept.display()))?;
-    let mode = status.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let act = format!("cannot keep the changes in {}: others may enter it", kept.display());
-        let hint = format!("its mode is {mode:o}: chmod 700 {}", kept.display());
-        return Err(anyhow!("{act}").context(Hint(hint)));
-    }
-    Ok(())
-}
-
-/// A link in the place of the directory would have us give away, and the container write to,
-/// whatever it points to.
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty())
-        .with_context(|| format!("cannot open the directory {}", path.display()))
-}
-
-/// Makes the container's root the owner, if we are.
-fn give(directory: &OwnedFd, maps: &Maps) -> Result<()> {
-    let (uid, gid) = (maps.uids[0].outside, maps.gids[0].outside);
-    let owner = fstat(directory).context("cannot look at its owner")?;
-    if (owner.st_uid, owner.st_gid) == (uid, gid) {
-        return Ok(());
-    }
-    let ours = owner.st_uid == rustix::process::geteuid().as_raw();
-    ensure!(ours || owner.st_uid == uid, "it belongs to somebody else, uid {}", owner.st_uid);
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    fchown(directory, Some(uid), Some(gid)).context("cannot give it to the container's root")
 }
