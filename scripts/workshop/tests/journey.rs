@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use evidence::checks::{self, STEPS};
+use evidence::{
+    checks::{self, STEPS},
+    terminal::Terminal,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         test("nothing is overwritten", nothing_is_overwritten),
         test("a broken state is mended", broken_state),
         test("what is not Rust is named", not_rust),
+        test("a difference is paged on a terminal", paged),
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
@@ -240,5 +244,28 @@ fn not_rust() -> Result<()> {
     learner.edits(2, "src/lib.rs", "fun set_hostname(", "fn other_name(")?;
     let said = String::from_utf8_lossy(&learner.run("solve 2.2")?.stderr).into_owned();
     ensure!(said.contains("the function set_hostname of exercise 2.2 is no more in"), "{said}");
+    Ok(())
+}
+
+/// Through $PAGER on a terminal, in colour unless NO_COLOR is set; and printed where there is none.
+fn paged() -> Result<()> {
+    let shown = |pager: &str, no_color: &str| -> Result<String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_workshop"));
+        command.args(["diff", "3", "4"]).env("PAGER", pager).env("NO_COLOR", no_color);
+        let mut terminal = Terminal::start(&mut command)?;
+        ensure!(terminal.end()?.success(), "diff fails: {}", terminal.said());
+        Ok(terminal.said().to_string())
+    };
+    let gain = "mount::make_private()?;";
+    let said = shown("sed s/^/paged:/", "")?;
+    ensure!(said.contains("paged:") && said.contains("\x1b[32m") && said.contains(gain), "{said}");
+    let said = shown("sed s/^/paged:/", "1")?;
+    ensure!(said.contains("paged:") && !said.contains('\x1b'), "{said:?}");
+    let said = shown("no-such-pager", "")?;
+    ensure!(said.contains(gain), "without a pager nothing is shown: {said}");
+    ensure!(shown("true", "")?.is_empty(), "a reader who quits at once is told something");
+    let learner = Learner::new()?;
+    let said = learner.types("diff 3 4")?;
+    ensure!(said.contains(gain) && !said.contains("\x1b"), "{said}");
     Ok(())
 }
