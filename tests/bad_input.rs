@@ -6,12 +6,14 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use evidence::run::{Outcome, run};
 use evidence::stage::{self, STEPS, Stage, Test, skip};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::geteuid;
 
 const TESTS: &[Test] = &[
@@ -25,6 +27,8 @@ const TESTS: &[Test] = &[
     ("profiles", profiles),
     ("arguments that are not UTF-8", not_utf8),
     ("an ordinary user at the first five steps", without_root),
+    ("a host that hides parts of /proc and /sys", masked_host),
+    ("a caller that ignores SIGCHLD", sigchld_ignored),
     ("no arguments, --help", no_arguments),
 ];
 
@@ -378,6 +382,36 @@ fn without_root(stage: &Stage) -> Result<()> {
         all.note(stage, step, &["--network", "veth", root, "true"], &[125]);
     }
     all.none()
+}
+
+/// As in most containers. Where there is no root, a user namespace of our own has the rights to mount.
+fn masked_host(stage: &Stage) -> Result<()> {
+    for cover in ["mount -n --bind /dev/null /proc/uptime", "mount -n -t tmpfs none /sys/kernel"] {
+        for step in &STEPS[5..] {
+            let script = format!("{cover} && exec \"$@\"");
+            let container = stage.container(step, &["--network", "none"], &["true"])?;
+            let unshare = if geteuid().is_root() { "-m" } else { "-mr" };
+            let mut command = Command::new("unshare");
+            command.args([unshare, "sh", "-c", &script, "sh"]).arg(container.get_program());
+            let outcome = run(command.args(container.get_args()))?.expect_error(&[125])?;
+            ensure!(
+                outcome.stderr.contains("\nhint: something is mounted over"),
+                "{step}: {outcome}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// As some shells' and supervisors' children are started.
+fn sigchld_ignored(stage: &Stage) -> Result<()> {
+    for step in stage.steps() {
+        let mut command = stage.container(step, &[], &["sh", "-c", "exit 7"])?;
+        // SAFETY: between fork and exec, one system call.
+        unsafe { command.pre_exec(|| Ok(signal(Signal::SIGCHLD, SigHandler::SigIgn).map(drop)?)) };
+        run(&mut command)?.expect(7).with_context(|| *step)?;
+    }
+    Ok(())
 }
 
 fn no_arguments(stage: &Stage) -> Result<()> {

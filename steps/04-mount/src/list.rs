@@ -18,6 +18,10 @@ pub use rustix::mount::MountAttrFlags as Flags;
 const UNWRITABLE: &str = "what is mounted on is missing in the root directory, and the container's \
     root may not write there: make it beforehand";
 
+/// See the kernel's `mount_too_revealing`: the new one would show what was hidden.
+const COVERED: &str = "something is mounted over a part of the host's own, as in most containers \
+    (findmnt -R /proc /sys shows it): then a user namespace gets no new one";
+
 /// Where the files of a mount come from.
 pub enum Source {
     /// A new filesystem of a type, with its options.
@@ -124,7 +128,11 @@ impl Mount {
     /// The mount, not yet attached.
     fn make(&self, root: &Root, target: &OwnedFd) -> Result<OwnedFd> {
         match &self.source {
-            Source::Filesystem { fstype, options } => tree::filesystem(fstype, options, self.flags),
+            Source::Filesystem { fstype, options } => {
+                let made = tree::filesystem(fstype, options, self.flags);
+                let shows_the_host = ["proc", "sysfs"].contains(&fstype.as_str());
+                if shows_the_host { made.hint(nix::errno::Errno::EPERM, COVERED) } else { made }
+            }
             Source::Bind(source) => tree::copy(source),
             Source::Tree(tree) => tree.try_clone().context("cannot copy a descriptor"),
             Source::Device(major, minor) => device(&self.target, *major, *minor),
