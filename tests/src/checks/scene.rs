@@ -80,7 +80,16 @@ impl Scene {
     /// Removes what it made, when all checks are done.
     pub fn remove(&self) -> Result<()> {
         detach_below(self.dir.path())?;
-        fs::remove_dir_all(&self.dir).context("cannot remove the scene's directory")
+        // ENOENT: a container that is about to end takes away what it made at the same moment.
+        while let Err(error) = fs::remove_dir_all(&self.dir) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error).context("cannot remove the scene's directory");
+            }
+            if !self.dir.path().exists() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A number that nobody else gets.
