@@ -1,7 +1,7 @@
 //! The programs that people know, each told as little as it works with: its own defaults are what is
 //! compared. All write below the yard only.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -9,12 +9,19 @@ use evidence::answer;
 use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit},
-    unistd::geteuid,
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
 };
 use serde_json::{Value, json};
 
 use super::specimen::Yard;
 use crate::{advice::advised, checkout, doctor, steps::Step};
+
+/// The second cgroup hierarchy of a host with both.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// Open files and processes, for one probe.
+const ENOUGH: u64 = 4096;
 
 /// Whose container is put beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,7 +84,7 @@ impl Peer {
     pub fn clear(self, yard: &Yard) {
         match self {
             Peer::Docker => drop(Command::new("docker").args(["rmi", &image(yard)]).output()),
-            Peer::Podman => end_pause(yard),
+            Peer::Podman => clear_podman(yard),
             _ => {}
         }
     }
@@ -97,7 +104,7 @@ impl Peer {
         config["process"]["terminal"] = json!(false);
         config["root"] = json!({ "path": yard.root() });
         fs::write(&file, config.to_string()).context("cannot write the bundle")?;
-        let mut command = self.where_it_runs();
+        let mut command = if self == Peer::Crun { apart("crun") } else { Command::new("runc") };
         command.arg("--root").arg(yard.path().join("state"));
         if self == Peer::Crun && !geteuid().is_root() {
             command.arg("--cgroup-manager=disabled");
@@ -105,18 +112,18 @@ impl Peer {
         command.args(["run", "--bundle"]).arg(yard.path()).arg(&yard.words()[2]);
         Ok(command)
     }
+}
 
-    /// crun refuses a host with both cgroup hierarchies: it gets mounts without the second.
-    fn where_it_runs(self) -> Command {
-        const UNIFIED: &str = "/sys/fs/cgroup/unified";
-        if self != Peer::Crun || !geteuid().is_root() || !Path::new(UNIFIED).exists() {
-            return Command::new(self.name());
-        }
-        let mut command = Command::new("unshare");
-        let script = format!("umount {UNIFIED} && exec crun \"$@\"");
-        command.args(["--mount", "sh", "-c", &script, "crun"]);
-        command
+/// Root's crun, which refuses a host with both cgroup hierarchies, and podman, which calls crun and
+/// mounts for itself, get mounts of their own, without the second hierarchy.
+fn apart(name: &str) -> Command {
+    if !geteuid().is_root() {
+        return Command::new(name);
     }
+    let mut command = Command::new("unshare");
+    let script = format!("[ ! -d {UNIFIED} ] || umount {UNIFIED}; exec \"$0\" \"$@\"");
+    command.args(["--mount", "sh", "-c", &script, name]);
+    command
 }
 
 fn bwrap(yard: &Yard) -> Command {
@@ -126,22 +133,26 @@ fn bwrap(yard: &Yard) -> Command {
     command
 }
 
-/// podman raises limits by default, which not every root may: here it leaves them as they are.
+/// By default podman raises limits, which not every root may: here it does not. Its cgroup is in one
+/// with our name, that can be found again.
 fn podman(yard: &Yard) -> Result<Command> {
     let limit = |name, resource| -> Result<String> {
-        let (soft, hard) = getrlimit(resource).context("cannot read our limits")?;
-        Ok(format!("\"{name}={soft}:{hard}\""))
+        let (_, hard) = getrlimit(resource).context("cannot read our limits")?;
+        Ok(format!("\"{name}={0}:{0}\"", hard.min(ENOUGH)))
     };
     let limits =
         [limit("nofile", Resource::RLIMIT_NOFILE)?, limit("nproc", Resource::RLIMIT_NPROC)?];
     let file = yard.path().join("containers.conf");
     let text = format!("[containers]\ndefault_ulimits = [{}]\n", limits.join(", "));
     fs::write(&file, text).context("cannot write containers.conf")?;
-    let mut command = Command::new("podman");
+    let mut command = apart("podman");
     command.env("CONTAINERS_CONF", file).env("XDG_RUNTIME_DIR", runtime_directory(yard)?);
     command.arg("--root").arg(yard.path().join("storage"));
     command.arg("--runroot").arg(yard.path().join("run"));
     command.args(["--cgroup-manager=cgroupfs", "run", "--rm", "--interactive"]);
+    if geteuid().is_root() {
+        command.arg(format!("--cgroup-parent=/{}", yard.words()[2]));
+    }
     command.args(["--network=none", "--rootfs"]).arg(yard.root()).args(yard.words());
     Ok(command)
 }
@@ -152,8 +163,20 @@ fn runtime_directory(yard: &Yard) -> Result<std::path::PathBuf> {
     Ok(directory)
 }
 
-/// An ordinary user's podman leaves a process that keeps its user namespace.
-fn end_pause(_yard: &Yard) {}
+/// Root's podman leaves the parent of its cgroup; an ordinary user's a process that keeps its user
+/// namespace, and says its number in a file.
+fn clear_podman(yard: &Yard) {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    for hierarchy in hierarchies.map(|one| one.path()).chain(["/sys/fs/cgroup".into()]) {
+        let parent = hierarchy.join(&yard.words()[2]);
+        let _ = fs::remove_dir(parent.join("conmon"));
+        let _ = fs::remove_dir(parent);
+    }
+    let file = yard.path().join("user/libpod/tmp/pause.pid");
+    if let Some(pid) = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
 
 /// docker takes no directory: the root becomes an image for as long as this takes.
 fn docker(yard: &Yard) -> Result<Command> {
