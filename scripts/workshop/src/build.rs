@@ -61,6 +61,11 @@ pub fn checks(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
     cargo(&["-p", "evidence", "-p", name, "--bin", "act", "--bin", name], progress).map(drop)
 }
 
+/// Builds the program that says what the kernel tells it.
+pub fn probe() -> Result<()> {
+    cargo(&["-p", "evidence", "--bin", "probe"], &mut |_| {}).map(drop)
+}
+
 /// Builds the programs of steps in another workspace, in a `target` of its own, and returns the
 /// directory of the programs.
 pub fn workspace(dir: &Path, steps: &[Step], progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {

@@ -73,8 +73,9 @@ fn temporary(parent: &Path, report: &mut Report) {
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
         let attack = name.starts_with("attack-") && path.join("root/attack").exists();
         let lab = name.starts_with("lab-") && path.join("workshop").exists();
+        let compare = name.starts_with("compare-") && path.join("root/probe").exists();
         let own = entry.metadata().is_ok_and(|status| status.uid() == geteuid().as_raw());
-        if own && (attack || lab) {
+        if own && (attack || lab || compare) {
             report.note(&path.display().to_string(), remove(&path));
         }
     }

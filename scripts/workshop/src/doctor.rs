@@ -73,6 +73,11 @@ pub struct Row {
     pub outcomes: BTreeMap<Side, Outcome>,
 }
 
+/// The command that installs a package here.
+pub fn install(what: &str) -> String {
+    advice::packages::install(what, &Host::read(Path::new("/")))
+}
+
 pub fn doctor(args: &Args) -> Result<i32> {
     if let Some(side) = args.side {
         println!("{}", serde_json::to_string(&side.try_all(false))?);

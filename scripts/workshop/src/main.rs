@@ -10,6 +10,7 @@ mod check;
 mod checkout;
 mod class;
 mod clean;
+mod compare;
 mod diff;
 mod doctor;
 mod exercise;
@@ -61,6 +62,8 @@ enum Command {
     Run(run::Args),
     /// The picture of one container: which walls it has, which it shares with the host
     Xray(xray::Args),
+    /// The same probe in our container and in docker's, podman's, bwrap's, crun's or runc's, side by side
+    Compare(compare::Args),
     /// Run a step's attack against the step before it, and against the step
     Attack(attack::Args),
     /// A machine of your own, without root on the host: one command or a shell
@@ -147,6 +150,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Tour(args)) => tour::tour(&args),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Xray(args)) => xray::xray(&args),
+        Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
         Some(Command::Lab { command }) => place::lab(&command),
         Some(Command::Start(args)) => start::start(&args),

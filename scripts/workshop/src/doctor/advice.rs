@@ -1,7 +1,7 @@
 //! From a trial that failed and the host's words to advice. Every piece of it is: the reason, the
 //! command that mends it, the command that undoes that.
 
-mod packages;
+pub mod packages;
 
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use super::super::host::Host;
 
 /// What is missing: Debian and Ubuntu, Fedora and its like, Arch, openSUSE, Alpine.
-const PACKAGES: [(&str, [&str; 5]); 6] = [
+const PACKAGES: [(&str, [&str; 5]); 11] = [
     (
         "a C compiler and the static C library",
         [
@@ -19,6 +19,11 @@ const PACKAGES: [(&str, [&str; 5]); 6] = [
     ("git", ["git"; 5]),
     ("less", ["less"; 5]),
     ("sudo", ["sudo"; 5]),
+    ("docker", ["docker.io", "moby-engine", "docker", "docker", "docker"]),
+    ("podman", ["podman"; 5]),
+    ("bwrap", ["bubblewrap"; 5]),
+    ("crun", ["crun"; 5]),
+    ("runc", ["runc"; 5]),
 ];
 
 /// Who it is for; how packages come and go.
