@@ -8,14 +8,15 @@ mod table;
 
 use std::io::stdout;
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use difference::Difference;
 use evidence::paint::{self, Paint};
+use nix::unistd::geteuid;
 use peer::Peer;
 use serde::Serialize;
 use specimen::{Specimen, Yard};
 
-use crate::{build, checkout, place::Choice, steps::Step};
+use crate::{advice::advised, build, checkout, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -79,7 +80,16 @@ fn look(args: &Args, version: &str) -> Result<Comparison> {
     let theirs = args.peer.command(&yard)?;
     let theirs = Specimen::take(version, theirs, &yard);
     args.peer.clear(&yard);
-    let theirs = theirs.with_context(|| format!("cannot compare with {}", args.peer.name()))?;
+    let theirs = theirs.map_err(|error| failure(args.peer, &error))?;
     let differences = Difference::between(&ours, &theirs);
     Ok(Comparison { version: 1, ours, theirs, differences })
+}
+
+/// Not all that root's may do, an ordinary user's may.
+fn failure(peer: Peer, error: &Error) -> Error {
+    let failure = format!("cannot compare with {}: {}", peer.name(), crate::describe(error));
+    match geteuid().is_root() {
+        true => Error::msg(failure),
+        false => advised(failure, format!("as root: cargo workshop compare {} --lab", peer.name())),
+    }
 }

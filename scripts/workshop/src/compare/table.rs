@@ -20,11 +20,11 @@ pub fn draw(it: &Comparison, paint: Paint) -> String {
     let count = |one: &Specimen| format!("{} of {}", one.xray.own(), one.xray.walls.len());
     let count = paint.dim(&columns("own walls", &count(ours), &count(theirs)));
     let rights = rights(it);
-    format!("\n{title}\n\n{walls}{count}\n\n{rights}\n{}\n", only(it, paint))
+    format!("\n{title}\n\n{walls}{count}\n\n{rights}\n{}", only(it, paint))
 }
 
 fn columns(name: &str, ours: &str, theirs: &str) -> String {
-    format!("  {name:17}{ours:25}{theirs}").trim_end().to_string()
+    format!("  {name:17}{ours:28}{theirs}").trim_end().to_string()
 }
 
 /// Padding comes before paint: escape sequences have a length too.
@@ -34,7 +34,7 @@ fn wall(ours: &Wall, theirs: &Wall, paint: Paint) -> String {
         Whose::Host => paint.yellow(&format!("{:width$}", "╌╌╌╌ host's")),
         Whose::Unknown => paint.red(&format!("{:width$}", "???? ?")),
     };
-    let row = format!("  {:17}{}{}\n", ours.name, word(ours, 25), word(theirs, 0));
+    let row = format!("  {:17}{}{}\n", ours.name, word(ours, 28), word(theirs, 0));
     let (left, right) = (telling(&ours.evidence), telling(&theirs.evidence));
     if ours.whose == theirs.whose && left == right {
         return row;
