@@ -90,6 +90,12 @@ fn failure(peer: Peer, error: &Error) -> Error {
     let failure = format!("cannot compare with {}: {}", peer.name(), crate::describe(error));
     match geteuid().is_root() {
         true => Error::msg(failure),
-        false => advised(failure, format!("as root: cargo workshop compare {} --lab", peer.name())),
+        false => advised(
+            failure,
+            format!(
+                "root may do more, here or in the lab: cargo workshop compare {} --lab",
+                peer.name()
+            ),
+        ),
     }
 }
