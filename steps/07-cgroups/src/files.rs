@@ -38,7 +38,8 @@ pub fn open(path: &Path, flags: i32) -> Result<File> {
         _ => options.read(true).custom_flags(flags),
     };
     let file = options.open(path).with_context(|| format!("cannot open {}", path.display()));
-    let swap = path.to_string_lossy().contains("sw");
+    // memory.swap.max, on v1 memory.memsw.limit_in_bytes
+    let swap = path.file_name().is_some_and(|name| name.to_string_lossy().contains("sw"));
     let hint = if swap { "swap is not counted here: boot with swapaccount=1" } else { ABSENT };
     file.hint(Errno::ENOENT, hint)
 }
