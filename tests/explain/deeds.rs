@@ -1,4 +1,5 @@
-//! What the small programs of the test do: each makes one situation and one system call that fails in it.
+//! What the small programs of the test do: each makes one situation and one system call that fails
+//! in it.
 
 use std::ffi::CString;
 use std::fs;
@@ -118,6 +119,17 @@ fn tmpfs(at: &str) -> Result<()> {
 fn filesystem(fstype: &str, at: &str, options: &str) -> Result<()> {
     directories(&[at])?;
     Ok(mount(Some(fstype), at, Some(fstype), MsFlags::empty(), Some(options))?)
+}
+
+fn mount_setattr(path: &str, attr_set: u64, attr_clr: u64) -> Result<()> {
+    let path = CString::new(path)?;
+    let attributes = libc::mount_attr { attr_set, attr_clr, propagation: 0, userns_fd: 0 };
+    let size = size_of_val(&attributes);
+    // SAFETY: the string and the structure outlive the call.
+    raw(unsafe {
+        let path = path.as_ptr();
+        libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, path, 0, &attributes, size)
+    })
 }
 
 fn raw(result: libc::c_long) -> Result<()> {
@@ -316,7 +328,13 @@ fn filesystem_of_overlay() -> Result<()> {
 
 macro_rules! deed {
     ($name:literal, $errno:ident, [$($word:literal),*], $unfit:expr, $act:expr) => {
-        Deed { name: $name, errno: Some(Errno::$errno), words: &[$($word),*], unfit: $unfit, act: $act }
+        Deed {
+            name: $name,
+            errno: Some(Errno::$errno),
+            words: &[$($word),*],
+            unfit: $unfit,
+            act: $act,
+        }
     };
 }
 
@@ -378,10 +396,30 @@ pub const DEEDS: &[Deed] = &[
         }
     ),
     deed!(
+        "pivot: a directory of / in a user namespace",
+        EINVAL,
+        ["/usr is not a mount point"],
+        none,
+        || {
+            user_world(CloneFlags::CLONE_NEWNS)?;
+            propagate(MsFlags::MS_PRIVATE)?;
+            Ok(pivot_root("/usr", "/usr")?)
+        }
+    ),
+    deed!("pivot: a locked mount", EINVAL, ["is locked in its place", "ruled out"], root, || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        propagate(MsFlags::MS_PRIVATE)?;
+        tmpfs("t")?;
+        directories(&["t/old"])?;
+        user_world(CloneFlags::CLONE_NEWNS)?;
+        propagate(MsFlags::MS_PRIVATE)?;
+        Ok(pivot_root("t", "t/old")?)
+    }),
+    deed!(
         "pivot: new_root is a directory of /",
         EBUSY,
         ["new_root", "is not a mount point"],
-        none,
+        root,
         || {
             world()?;
             // The stage's directories are on mounts of their own.
@@ -413,6 +451,20 @@ pub const DEEDS: &[Deed] = &[
         || {
             user_world(CloneFlags::empty())?;
             Ok(mount(Some("x"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
+        }
+    ),
+    deed!(
+        "mount: a locked flag, mount_setattr",
+        EPERM,
+        ["locked", "would clear nodev"],
+        root,
+        || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            propagate(MsFlags::MS_PRIVATE)?;
+            directories(&["t"])?;
+            mount(Some("t"), "t", Some("tmpfs"), MsFlags::MS_NODEV, None::<&str>)?;
+            user_world(CloneFlags::CLONE_NEWNS)?;
+            mount_setattr("t", 0, libc::MS_NODEV)
         }
     ),
     deed!("mount: a locked flag", EPERM, ["locked", "would clear nosuid"], root, || {
@@ -499,19 +551,7 @@ pub const DEEDS: &[Deed] = &[
     deed!("mount: mount_setattr of no mount point", EINVAL, ["is not a mount point"], none, || {
         world()?;
         directories(&["plain"])?;
-        let attributes =
-            libc::mount_attr { attr_set: 1, attr_clr: 0, propagation: 0, userns_fd: 0 };
-        // SAFETY: the string and the structure outlive the call.
-        raw(unsafe {
-            libc::syscall(
-                libc::SYS_mount_setattr,
-                libc::AT_FDCWD,
-                c"plain".as_ptr(),
-                0,
-                &attributes,
-                size_of_val(&attributes),
-            )
-        })
+        mount_setattr("plain", 1, 0)
     }),
     deed!(
         "mount: a source of another namespace",
@@ -582,6 +622,18 @@ pub const DEEDS: &[Deed] = &[
         tmpfs("t/inner")?;
         Ok(nix::mount::umount("t")?)
     }),
+    deed!(
+        "mount: nothing is found out",
+        EINVAL,
+        ["was not found out", "Ruled out: the target is no mount point"],
+        none,
+        || {
+            world()?;
+            directories(&["source", "target"])?;
+            filter(libc::SYS_mount, Errno::EINVAL)?;
+            bind("source", "target")
+        }
+    ),
     deed!("mount: a filter", EPERM, ["seccomp filter", "nothing else was found"], none, || {
         world()?;
         filter(libc::SYS_mount, Errno::EPERM)?;
@@ -700,6 +752,18 @@ pub const DEEDS: &[Deed] = &[
         none,
         || { overlay("lowerdir=w/upper,upperdir=w/upper,workdir=w/work") }
     ),
+    deed!(
+        "overlay: a work directory that is left",
+        EINVAL,
+        ["is not empty", "holds volatile"],
+        none,
+        || {
+            world()?;
+            filesystem_of_overlay()?;
+            directories(&["w/work/work/incompat/volatile"])?;
+            filesystem("overlay", "w/merged", "lowerdir=w/lower,upperdir=w/upper,workdir=w/work")
+        }
+    ),
     deed!("overlay: upper is an overlay", EINVAL, ["cannot be the upper layer"], none, || {
         world()?;
         filesystem_of_overlay()?;
@@ -720,7 +784,9 @@ pub const DEEDS: &[Deed] = &[
         filesystem_of_overlay()?;
         let context = fsopen("overlay", FsOpenFlags::empty())?;
         fsconfig_set_string(context.as_fd(), "lowerdir", "w/lower")?;
-        Ok(fsconfig_set_flag(context.as_fd(), "nonsense")?)
+        fsconfig_set_flag(context.as_fd(), "nonsense")?;
+        // Before Linux 6.5, options are read when it is created.
+        Ok(fsconfig_create(context.as_fd())?)
     }),
     deed!("overlay: apart, by descriptor", EINVAL, ["must be on one mount"], none, || {
         world()?;
@@ -1159,6 +1225,18 @@ pub const DEEDS: &[Deed] = &[
         become_nobody()?;
         Ok(unistd::chroot("/")?)
     }),
+    deed!(
+        "id: chroot through a closed directory",
+        EACCES,
+        ["closed has mode 600", "no x there"],
+        none,
+        || {
+            directories(&["closed/root"])?;
+            fs::set_permissions("closed", fs::Permissions::from_mode(0o600))?;
+            become_nobody()?;
+            Ok(unistd::chroot("closed/root")?)
+        }
+    ),
     deed!("id: chroot to nowhere", ENOENT, ["/nowhere", "no such file"], none, || {
         user_world(CloneFlags::empty())?;
         Ok(unistd::chroot("nowhere")?)
@@ -1197,7 +1275,16 @@ fn unshare_raw(flags: i32) -> libc::c_long {
 type Named = (&'static str, fn() -> Result<()>);
 
 /// Deeds that are about what is left out.
-const OTHERS: [Named; 6] = [
+const OTHERS: [Named; 8] = [
+    ("a file is missing, and said so", || {
+        fs::read("elsewhere").ok();
+        fs::read("nowhere").context("cannot read nowhere").map(drop)
+    }),
+    ("passes on 127", || {
+        let _ = unistd::chroot("nowhere");
+        let status = std::process::Command::new("/bin/sh").args(["-c", "exit 127"]).status()?;
+        std::process::exit(status.code().unwrap_or(0))
+    }),
     ("fallback, then mkdir", || {
         user_world(CloneFlags::CLONE_NEWUTS)?;
         let _ = unistd::sethostname("x".repeat(65));

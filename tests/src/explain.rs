@@ -1,11 +1,12 @@
-//! Why a system call failed: a man page gives several reasons for one errno, and here it is said which
-//! of them holds. The program is followed, and at each failure the process is looked at where it
-//! stands: its mounts, root, namespaces, maps and capabilities, not its words.
+//! Why a system call failed: a man page gives several reasons for one errno, and here it is said
+//! which of them holds. The program is followed, and at each failure the process is looked at where
+//! it stands: its mounts, root, namespaces, maps and capabilities, not its words.
 //! What was not found out is said to be open.
 
 mod cgroup;
 mod exec;
 mod failed;
+mod file;
 mod identity;
 mod idmap;
 pub mod memory;
@@ -78,8 +79,8 @@ fn found(reason: impl Into<String>, fix: impl Into<String>) -> Look {
 /// Whoever takes longer hangs, and is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the command under ptrace, following its children, and explains the system call whose failure
-/// ended it. `None`: none failed that matters.
+/// Runs the command under ptrace, following its children, and explains the system call whose
+/// failure ended it. `None`: none failed that matters.
 pub fn explain(command: &mut Command) -> Result<Option<Explanation>> {
     explain_within(command, PATIENCE)
 }
@@ -165,12 +166,14 @@ fn causes(failed: &Failed) -> Vec<Cause> {
         "execve" | "execveat" => exec::causes(failed.errno),
         "seccomp" | "prctl" => seccomp::causes(failed.errno),
         "write" | "pwrite64" if idmap::is_map(failed) => idmap::causes(failed),
-        name if FILES.contains(&name) => cgroup::causes(failed),
+        name if FILES.contains(&name) && cgroup::concerns(failed) => cgroup::causes(failed),
+        name if FILES.contains(&name) => file::causes(failed.errno),
         _ => identity::causes(failed),
     }
 }
 
-/// Calls that matter only where they change a cgroup (or the map of a user namespace).
+/// Calls about files: they matter where they change a cgroup or the map of a user namespace, or
+/// where the program itself says so.
 const FILES: [&str; 9] =
     ["write", "pwrite64", "openat", "open", "mkdir", "mkdirat", "rmdir", "unlinkat", "creat"];
 
@@ -180,7 +183,10 @@ fn page(failed: &Failed) -> String {
         "umount2" => "umount(2)".into(),
         "clone3" => "clone(2)".into(),
         "write" | "pwrite64" if idmap::is_map(failed) => "user_namespaces(7)".into(),
-        name if FILES.contains(&name) => "cgroups(7)".into(),
+        name if FILES.contains(&name) && cgroup::concerns(failed) => "cgroups(7)".into(),
+        "openat" => "open(2)".into(),
+        "mkdirat" => "mkdir(2)".into(),
+        "mknodat" => "mknod(2)".into(),
         "prctl" => "seccomp(2)".into(),
         "setresuid" | "setresgid" | "setuid" | "setgid" | "setgroups" => {
             format!("{}(2), user_namespaces(7)", failed.call.name())

@@ -14,6 +14,7 @@ mod compare;
 mod diff;
 mod doctor;
 mod exercise;
+mod explain;
 mod handout;
 mod hint;
 mod home;
@@ -66,6 +67,8 @@ enum Command {
     Compare(compare::Args),
     /// Run a step's attack against the step before it, and against the step
     Attack(attack::Args),
+    /// Run a step, and say why a system call of it failed
+    Explain(explain::Args),
     /// A machine of your own, without root on the host: one command or a shell
     Lab {
         /// What to run there; nothing is an interactive shell
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Xray(args)) => xray::xray(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::Attack(args)) => attack::attack(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Lab { command }) => place::lab(&command),
         Some(Command::Start(args)) => start::start(&args),
         Some(Command::Next(args)) => progress::next(&args),

@@ -24,6 +24,7 @@ pub fn causes(failed: &Failed) -> Vec<Cause> {
         Errno::ENOENT => vec![
             ("the cgroup has not the controller to hand down", not_available),
             ("the parent does not hand down the file's controller", not_handed_down),
+            ("the root of the hierarchy has not all files", root_has_not),
             ("the process and the cgroup are not in one cgroup namespace", other_namespace),
         ],
         Errno::EOPNOTSUPP => vec![("the cgroup is threaded, or below one", threaded)],
@@ -56,7 +57,8 @@ fn writes(failed: &Failed) -> bool {
 /// Whether the call is about a cgroup.
 pub fn concerns(failed: &Failed) -> bool {
     // That a directory is there already, or gone already, is mostly what was wanted.
-    let wanted = failed.errno == Errno::EEXIST;
+    let removes = ["rmdir", "unlinkat"].contains(&failed.call.name());
+    let wanted = failed.errno == Errno::EEXIST || (removes && failed.errno == Errno::ENOENT);
     FILES.contains(&failed.call.name()) && !wanted && directory(failed).is_ok()
 }
 
@@ -135,8 +137,8 @@ fn inner_processes(failed: &Failed) -> Look {
     }
     found(
         format!(
-            "{} holds {} processes ({} …): a cgroup with processes of its own hands down no controllers \
-                 (no internal processes)",
+            "{} holds {} processes ({} …): a cgroup with processes of its own hands down no \
+             controllers (no internal processes)",
             target.path(),
             processes.len(),
             processes[0]
@@ -153,8 +155,8 @@ fn hands_down(failed: &Failed) -> Look {
     }
     found(
         format!(
-            "{} hands down {controllers} (cgroup.subtree_control), and so takes no processes itself (no \
-                 internal processes)",
+            "{} hands down {controllers} (cgroup.subtree_control), and so takes no processes \
+             itself (no internal processes)",
             target.path()
         ),
         "make a child cgroup and put the process there",
@@ -197,7 +199,8 @@ fn not_empty(failed: &Failed) -> Look {
     };
     found(
         format!("{}/{} {what}", target.path(), target.name),
-        "write 1 to its cgroup.kill, wait until cgroup.events says populated 0, and remove children first",
+        "write 1 to its cgroup.kill, wait until cgroup.events says populated 0, and remove \
+         children first",
     )
 }
 
@@ -259,12 +262,27 @@ fn not_handed_down(failed: &Failed) -> Look {
     };
     found(
         format!(
-            "{path} has no file {}, because it has not the controller {controller}: the cgroup above \
-                 hands down [{}] in its cgroup.subtree_control {has_it}",
+            "{path} has no file {}, because it has not the controller {controller}: the cgroup \
+             above hands down [{}] in its cgroup.subtree_control {has_it}",
             target.name,
             above.join(" ")
         ),
         format!("echo +{controller} > {path}/../cgroup.subtree_control, before the cgroup is used"),
+    )
+}
+
+fn root_has_not(failed: &Failed) -> Look {
+    let target = directory(failed)?;
+    if writes(failed) || !target.is_root() || !target.name.contains('.') {
+        return Ok(None);
+    }
+    found(
+        format!(
+            "{} is the root of its hierarchy, which has no {}: nobody limits the whole machine",
+            target.path(),
+            target.name
+        ),
+        "make a child cgroup, and use that",
     )
 }
 
@@ -278,8 +296,8 @@ fn other_namespace(failed: &Failed) -> Look {
     anyhow::ensure!(nsdelegate, "the cgroup2 mount has no nsdelegate");
     found(
         format!(
-            "the process or the cgroup is outside of {own}: with nsdelegate nothing crosses the root of a \
-                 cgroup namespace"
+            "the process or the cgroup is outside of {own}: with nsdelegate nothing crosses the \
+             root of a cgroup namespace"
         ),
         "move the process before it makes its cgroup namespace, or from outside",
     )
@@ -293,10 +311,12 @@ fn threaded(failed: &Failed) -> Look {
     }
     let what = match kind.as_str() {
         "threaded" => {
-            "it takes threads (cgroup.threads) and only controllers that know threads: cpu, pids, cpuset"
+            "it takes threads (cgroup.threads) and only controllers that know threads: cpu, pids, \
+             cpuset"
         }
         _ => {
-            "a threaded cgroup is above or beside it, and it must become threaded itself before it can be used"
+            "a threaded cgroup is above or beside it, and it must become threaded itself before it \
+             can be used"
         }
     };
     found(
@@ -317,8 +337,8 @@ fn read_only(failed: &Failed) -> Look {
             mount.point,
             mount.options.join(",")
         ),
-        "make the cgroup outside, before the process enters the container; or mount a cgroup2 of your own in a \
-         cgroup namespace",
+        "make the cgroup outside, before the process enters the container; or mount a cgroup2 of \
+         your own in a cgroup namespace",
     )
 }
 
@@ -347,15 +367,15 @@ fn not_writable(failed: &Failed) -> Look {
     }
     found(
         format!(
-            "{path} has mode {:o} and belongs to {}:{}, and the process (uid {}) may not write there: this \
-                 cgroup is not delegated to it",
+            "{path} has mode {:o} and belongs to {}:{}, and the process (uid {}) may not write \
+             there: this cgroup is not delegated to it",
             metadata.mode() & 0o7777,
             metadata.uid(),
             metadata.gid(),
             uid.copied().unwrap_or_default()
         ),
-        "get a cgroup of your own: systemd-run --user --scope -p Delegate=yes COMMAND; or as root, chown the \
-         directory, its cgroup.procs and its cgroup.subtree_control",
+        "get a cgroup of your own: systemd-run --user --scope -p Delegate=yes COMMAND; or as \
+         root, chown the directory, its cgroup.procs and its cgroup.subtree_control",
     )
 }
 
@@ -373,13 +393,13 @@ fn common_ancestor(failed: &Failed) -> Look {
         from.lines().find_map(|line| line.strip_prefix("0::")).context("it has no v2 cgroup")?;
     found(
         format!(
-            "process {moved} comes from cgroup {from}: whoever moves it to {} must be able to write \
-                 cgroup.procs of the cgroup above both too, and the process (uid {}) is not",
+            "process {moved} comes from cgroup {from}: whoever moves it to {} must be able to \
+             write cgroup.procs of the cgroup above both too, and the process (uid {}) is not",
             target.path(),
             failed.status()?.uids.get(3).copied().unwrap_or_default()
         ),
-        "start in a cgroup of your own (systemd-run --user --scope -p Delegate=yes COMMAND), or use \
-         CLONE_INTO_CGROUP from there",
+        "start in a cgroup of your own (systemd-run --user --scope -p Delegate=yes COMMAND), or \
+         use CLONE_INTO_CGROUP from there",
     )
 }
 
@@ -401,7 +421,8 @@ fn no_process(failed: &Failed) -> Look {
     let text = failed.written()?;
     found(
         format!("there is no process {} in the PID namespace of the writer", text.trim()),
-        "write the number that the writer's own PID namespace has for it, or 0 for the writer itself",
+        "write the number that the writer's own PID namespace has for it, or 0 for the writer \
+         itself",
     )
 }
 
@@ -449,7 +470,7 @@ fn bad_value(failed: &Failed) -> Look {
             target.name,
             target.text(&target.name)
         ),
-        "see the file's format in cgroup-v2.rst: a number of bytes or `max`, `QUOTA PERIOD` in microseconds, a \
-         process id",
+        "see the file's format in cgroup-v2.rst: a number of bytes or `max`, `QUOTA PERIOD` in \
+         microseconds, a process id",
     )
 }

@@ -113,8 +113,8 @@ fn interpreter_missing(failed: &Failed) -> Look {
     let ending = if name.ends_with('\r') { " (the line ends with a carriage return)" } else { "" };
     found(
         format!(
-            "{} exists; its first line asks for the interpreter {name:?}{ending}, and {} does not exist \
-                 in the process's root",
+            "{} exists; its first line asks for the interpreter {name:?}{ending}, and {:?} does not \
+             exist in the process's root",
             place.path, stuck.at
         ),
         "put the interpreter there too, or correct the first line",
@@ -149,13 +149,13 @@ fn loader_of(failed: &Failed, path: &str) -> Look {
     let Err(stuck) = failed.walk(libc::AT_FDCWD, &name, true) else { return Ok(None) };
     found(
         format!(
-            "{} exists, and is linked dynamically: it asks for the loader {name}, and {} does not exist \
-                 in the process's root",
+            "{} exists, and is linked dynamically: it asks for the loader {name}, and {} does not \
+             exist in the process's root",
             place.path, stuck.at
         ),
         format!(
-            "copy {name} and the libraries that `ldd {}` names into the root directory, or use a static \
-                 program",
+            "copy {name} and the libraries that `ldd {}` names into the root directory, or use a \
+             static program",
             place.path
         ),
     )
@@ -186,18 +186,23 @@ pub fn missing_library(code: i32, said: &str) -> Option<Explanation> {
     })
 }
 
+/// e_machine, elf(5).
+fn machine(head: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(head.get(18..20)?.try_into().ok()?))
+}
+
 fn foreign_machine(failed: &Failed) -> Look {
     let (place, ours) = (walk(failed)?, std::fs::read("/proc/self/exe")?);
     let head = head(&place)?;
-    if !head.starts_with(b"\x7fELF") || head.get(18..20) == ours.get(18..20) {
+    let (Some(its), Some(ours)) = (machine(&head), machine(&ours)) else { return Ok(None) };
+    if !head.starts_with(b"\x7fELF") || its == ours {
         return Ok(None);
     }
     found(
         format!(
-            "{} is an ELF program for another processor: e_machine is {:?}, here it is {:?}",
-            place.path,
-            head.get(18..20).unwrap_or_default(),
-            ours.get(18..20).unwrap_or_default()
+            "{} is an ELF program for another processor: its e_machine is {its}, here it is {ours} \
+             (elf.h has the names)",
+            place.path
         ),
         "take the program for this machine's processor, or set up qemu-user and binfmt_misc",
     )
@@ -218,7 +223,8 @@ fn no_format(failed: &Failed) -> Look {
         }
         _ => found(
             format!(
-                "{} is neither an ELF program nor a script: it begins with {start:?}, and not with #!",
+                "{} is neither an ELF program nor a script: it begins with {start:?}, and not \
+                 with #!",
                 place.path
             ),
             "write #!/bin/sh as its first line",
@@ -262,8 +268,8 @@ pub fn closed_directory(failed: &Failed, place: Result<Place, Stuck>) -> Look {
     let Some((path, it)) = way.first() else { return Ok(None) };
     found(
         format!(
-            "the directory {path} has mode {:o} and belongs to {}:{}: the process (uid {}) has no x there, \
-             and cannot go through it",
+            "the directory {path} has mode {:o} and belongs to {}:{}: the process (uid {}) has no \
+             x there, and cannot go through it",
             it.mode() & 0o7777,
             it.uid(),
             it.gid(),

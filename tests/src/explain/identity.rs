@@ -69,8 +69,8 @@ fn denied(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        "/proc/PID/setgroups says deny: whoever mapped the ids without privilege had to promise that no \
-         group is ever left",
+        "/proc/PID/setgroups says deny: whoever mapped the ids without privilege had to promise \
+         that no group is ever left",
         "leave setgroups out when only one id is mapped, or map with newgidmap",
     )
 }
@@ -110,7 +110,8 @@ fn unmapped(failed: &Failed) -> Look {
         if lines.is_empty() { "empty: it was never written".into() } else { lines.join("; ") };
     found(
         format!("the process's user namespace has no id {id}: its {file} is {lines}"),
-        "map the id, or use one that is mapped; a parent writes the map before the child changes its ids",
+        "map the id, or use one that is mapped; a parent writes the map before the child changes \
+         its ids",
     )
 }
 
@@ -179,8 +180,8 @@ fn devices(failed: &Failed) -> Look {
     }
     found(
         format!(
-            "the process is in {}, and a device node counts for the whole machine: in a user namespace \
-                 nobody may make one, whatever the capabilities",
+            "the process is in {}, and a device node counts for the whole machine: in a user \
+             namespace nobody may make one, whatever the capabilities",
             failed.link("ns/user")?
         ),
         "bind the host's node in its place: /dev/null on a file",

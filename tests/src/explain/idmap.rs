@@ -127,8 +127,8 @@ fn not_denied(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        "setgroups of that process says allow, and the writer is not privileged: it could leave groups \
-         that deny it access",
+        "setgroups of that process says allow, and the writer is not privileged: it could leave \
+         groups that deny it access",
         "write \"deny\" to /proc/PID/setgroups before gid_map",
     )
 }
@@ -145,8 +145,8 @@ fn several(failed: &Failed) -> Look {
     };
     found(
         format!(
-            "{count} ids in {} lines are to be mapped in {file}, and the writer has no {which} in the \
-                 parent user namespace: without it, one id is all",
+            "{count} ids in {} lines are to be mapped in {file}, and the writer has no {which} in \
+             the parent user namespace: without it, one id is all",
             lines.len()
         ),
         "map only your own id, or have newuidmap and newgidmap write what /etc/subuid grants you",
@@ -166,8 +166,8 @@ fn not_own(failed: &Failed) -> Look {
     }
     found(
         format!(
-            "the line maps id {} of outside, and the writer's own is {own}: without privilege nobody \
-                 maps another's",
+            "the line maps id {} of outside, and the writer's own is {own}: without privilege \
+             nobody maps another's",
             line.outside
         ),
         format!("write `{} {own} 1`", line.inside),
@@ -201,7 +201,8 @@ fn not_in_parent(failed: &Failed) -> Look {
             let parent: Vec<String> = parent.iter().map(Range::to_string).collect();
             return found(
                 format!(
-                    "`{line}` maps ids that the writer's own user namespace has not: its {file} is {}",
+                    "`{line}` maps ids that the writer's own user namespace has not: its {file} \
+                     is {}",
                     parent.join("; ")
                 ),
                 "map ids of the namespace that you are in",
@@ -246,8 +247,8 @@ fn format(failed: &Failed) -> Look {
         let [Some(_), Some(_), Some(count @ 1..)] = words[..] else {
             return found(
                 format!(
-                    "the line {line:?} is not three numbers, inside outside count, with a count of at \
-                         least 1"
+                    "the line {line:?} is not three numbers, inside outside count, with a count of \
+                     at least 1"
                 ),
                 "write a line like `0 1000 1`",
             );

@@ -1,5 +1,5 @@
-//! What stands in the memory of a process, /proc/PID/mem in proc(5): the strings and structures that
-//! its system calls point to.
+//! What stands in the memory of a process, /proc/PID/mem in proc(5): the strings and structures
+//! that its system calls point to.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

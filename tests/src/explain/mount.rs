@@ -1,6 +1,6 @@
-//! mount(2) and its younger relatives: open_tree(2), move_mount(2), mount_setattr(2), umount(2). They
-//! fail for the same reasons: what a path leads to, whose mount namespace that is, which flags of
-//! a mount are locked.
+//! mount(2) and its younger relatives: open_tree(2), move_mount(2), mount_setattr(2), umount(2).
+//! They fail for the same reasons: what a path leads to, whose mount namespace that is, which flags
+//! of a mount are locked.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -8,7 +8,7 @@ use nix::libc;
 
 use super::failed::Failed;
 use super::place::{Place, Stuck};
-use super::{Cause, Look, found, memory, mount_new, rights};
+use super::{Cause, Look, exec, found, memory, mount_new, rights};
 use crate::mountinfo::Mount;
 
 /// What is asked of the kernel.
@@ -66,7 +66,11 @@ pub fn causes(failed: &Failed) -> Vec<Cause> {
             ("the filesystem is mounted there already", mounted_already as _),
         ],
         Errno::ENOTDIR => vec![("a file on a directory, or a directory on a file", mismatch as _)],
-        Errno::EROFS | Errno::EACCES => vec![("the device is read-only", read_only as _)],
+        Errno::EROFS => vec![("the device is read-only", read_only as _)],
+        Errno::EACCES => vec![
+            ("a directory on the way without x", closed as _),
+            ("the device is read-only", read_only as _),
+        ],
         _ => vec![],
     };
     if failed.call.name() == "mount" && act(failed) == Act::New {
@@ -113,6 +117,9 @@ fn nowhere(failed: &Failed) -> Look {
             ways.extend([("source", failed.place_at(0, 1)), ("target", failed.place_at(2, 3))]);
         }
         "open_tree" | "mount_setattr" => ways.push(("path", failed.place_at(0, 1))),
+        "openat" | "mkdirat" | "unlinkat" | "mknodat" => {
+            ways.push(("path", failed.place_at(0, 1)));
+        }
         _ => ways.push(("path", failed.place(0))),
     }
     for (name, place) in ways {
@@ -121,7 +128,10 @@ fn nowhere(failed: &Failed) -> Look {
                 let path = &place.path;
                 return found(format!("the {name}, {path}, is no directory"), "name a directory");
             }
-            Err(Ok(stuck)) if stuck.errno == failed.errno => return dead_end(name, &stuck),
+            // What is closed is another reason, and says whose it is.
+            Err(Ok(stuck)) if stuck.errno == failed.errno && stuck.errno != Errno::EACCES => {
+                return dead_end(name, &stuck);
+            }
             _ => {}
         }
     }
@@ -191,10 +201,10 @@ pub fn foreign(failed: &Failed, place: &Place) -> Look {
     }
     found(
         format!(
-            "{} is on mount {}, and /proc/PID/mountinfo has no such mount: it belongs to another \
-             mount namespace than {}, or is attached nowhere",
-            place.path,
+            "what is named is on mount {} (there it is {}), and /proc/PID/mountinfo has no such \
+             mount: it belongs to another mount namespace than {}, or is attached nowhere",
             place.mount_id()?,
+            place.path,
             failed.link("ns/mnt")?
         ),
         "open it in the mount namespace in which it is used, after unshare or clone3; or copy it \
@@ -399,7 +409,8 @@ fn users_of(target: &Place) -> Result<Vec<String>> {
     let (id, mut all) = (target.mount_id()?, Vec::new());
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let pid = entry.file_name().display().to_string();
-        if pid.parse::<u32>().is_err() {
+        // We have it open ourselves, to look at it.
+        if pid.parse::<u32>().map_or(true, |pid| pid == std::process::id()) {
             continue;
         }
         let at = |name: &str| std::fs::File::open(entry.path().join(name)).ok();
@@ -437,6 +448,20 @@ fn mounted_already(failed: &Failed) -> Look {
         format!("{source} is already what is mounted on {}", target.path),
         "unmount it, or leave it",
     )
+}
+
+fn closed(failed: &Failed) -> Look {
+    for place in [target(failed), source(failed)] {
+        let place = match place.map_err(|error| error.downcast::<Stuck>()) {
+            Ok(place) => Ok(place),
+            Err(Ok(stuck)) => Err(stuck),
+            Err(Err(error)) => return Err(error),
+        };
+        if let Some(it) = exec::closed_directory(failed, place)? {
+            return Ok(Some(it));
+        }
+    }
+    Ok(None)
 }
 
 fn mismatch(failed: &Failed) -> Look {

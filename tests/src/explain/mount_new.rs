@@ -103,7 +103,8 @@ fn too_revealing(failed: &Failed) -> Look {
         return Ok(None);
     }
     let mounts = failed.mounts()?;
-    let there = mount::of_type(&mounts, &fstype);
+    let mut there = mount::of_type(&mounts, &fstype);
+    there.retain(|mount| mount.root == "/");
     let fix = "bind the one that is there instead of mounting a fresh one; or have the outer \
                container not mask it (docker run --security-opt systempaths=unconfined)";
     if there.is_empty() {
@@ -140,9 +141,6 @@ fn hidden(mounts: &[Mount], mount: &Mount) -> Option<String> {
         !(kernels || it.point.starts_with("/sys/kernel/"))
     };
     let covers: Vec<&Mount> = covers.iter().filter(hides).copied().collect();
-    if mount.root != "/" {
-        return Some(format!("{} is only {} of it", mount.point, mount.root));
-    }
     match covers.is_empty() {
         true => mount.has("ro").then(|| format!("{} is read-only", mount.point)),
         false => Some(format!("in {}, {} is mounted over", mount.point, mount::points(&covers))),
@@ -170,7 +168,8 @@ fn not_created(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        "fsmount needs a context on which fsconfig(FSCONFIG_CMD_CREATE) has succeeded, and only once",
+        "fsmount needs a context on which fsconfig(FSCONFIG_CMD_CREATE) has succeeded, and only \
+         once",
         "call fsconfig with FSCONFIG_CMD_CREATE between the options and fsmount",
     )
 }

@@ -406,9 +406,9 @@ fn no_call(failed: &Failed) -> Look {
     );
     found(
         format!(
-            "Linux {major}.{minor} has {name}, and the process is under a seccomp filter (Seccomp: 2 \
-                 in its status): that answers ENOSYS, as an outer container's does so that flags can be \
-                 filtered in clone"
+            "Linux {major}.{minor} has {name}, and the process is under a seccomp filter (Seccomp: \
+             2 in its status): that answers ENOSYS, as an outer container's does so that flags can \
+             be filtered in clone"
         ),
         "use clone or unshare where clone3 answers ENOSYS, or run under another profile",
     )

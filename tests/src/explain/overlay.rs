@@ -2,6 +2,7 @@
 //! the layers, told only to the kernel's log. They are looked at here one by one.
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::libc;
 
 use super::failed::Failed;
@@ -9,13 +10,14 @@ use super::mount_new::fstype;
 use super::place::{Place, Stuck};
 use super::{Cause, Look, found, mount};
 
-pub const CAUSES: [Cause; 7] = [
+pub const CAUSES: [Cause; 8] = [
     ("overlay: a directory is not there", absent),
     ("overlay: upperdir without workdir, or no lowerdir", incomplete),
     ("overlay: upperdir and workdir are on different mounts", apart),
     ("overlay: upperdir and workdir are the same, or one within the other", nested),
     ("overlay: a layer is given twice, or holds another", twice),
     ("overlay: the filesystem of the upper directory cannot be one", unsuitable),
+    ("overlay: the work directory is left from a mount that this kernel cannot go on", left_over),
     ("overlay: layers of overlays are too deep", deep),
 ];
 
@@ -97,7 +99,8 @@ fn absent(failed: &Failed) -> Look {
                     "name a directory",
                 );
             }
-            Err(Stuck { errno: nix::errno::Errno::EACCES, .. }) => {}
+            // What only we may not see is no reason.
+            Err(Stuck { errno: Errno::EACCES, .. }) => {}
             Err(stuck) => return mount::dead_end(&format!("{option} of the overlay"), &stuck),
         }
     }
@@ -166,7 +169,8 @@ fn twice(failed: &Failed) -> Look {
         for (other, before) in &places[..index] {
             let both_kept = ["upperdir", "workdir"].contains(&&option[..])
                 && ["upperdir", "workdir"].contains(&&other[..]);
-            // That a lower layer holds another is forbidden only where the inner one is a layer too.
+            // That a lower layer holds another is forbidden only where the inner one is a layer
+            // too.
             let holds = place.is_within(before) || before.is_within(place);
             if !both_kept && (place.is(before)? || holds) {
                 return found(
@@ -205,6 +209,25 @@ fn unsuitable(failed: &Failed) -> Look {
     found(
         format!("upperdir {} is on {} ({}), {why}", upper.path, mount.point, mount.fstype),
         "put upper and work on a disk's filesystem or on a tmpfs of your own",
+    )
+}
+
+/// What an overlay leaves in its work directory it clears away the next time, but for this mark,
+/// which says that upper may be damaged (`volatile`) or is of a newer kind.
+fn left_over(failed: &Failed) -> Look {
+    let Some(work) = place(failed, "workdir")? else { return Ok(None) };
+    let Ok(marks) = std::fs::read_dir(work.magic().join("work/incompat")) else { return Ok(None) };
+    let marks: Vec<String> =
+        marks.flatten().map(|it| it.file_name().display().to_string()).collect();
+    if marks.is_empty() {
+        return Ok(None);
+    }
+    let (path, marks) = (&work.path, marks.join(", "));
+    found(
+        format!(
+            "{path} is not empty: {path}/work/incompat holds {marks}, left by an earlier mount"
+        ),
+        "use a fresh work directory, and a fresh upper one if the mark is volatile",
     )
 }
 

@@ -1,5 +1,5 @@
-//! pivot_root(2): both errors have many reasons, and all are to be seen in mountinfo. The order is the
-//! kernel's own (fs/namespace.c).
+//! pivot_root(2): both errors have many reasons, and all are to be seen in mountinfo. The order is
+//! the kernel's own (fs/namespace.c).
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -20,6 +20,7 @@ pub fn causes(errno: Errno) -> Vec<Cause> {
             ("/ is no mount point", root_no_mount),
             ("new_root is no mount point", no_mount_point),
             ("put_old is not at or below new_root", not_below),
+            ("the mount of new_root is locked", locked),
         ],
         Errno::EBUSY => vec![
             ("new_root is on the mount that is /", new_is_root),
@@ -117,7 +118,8 @@ fn rootfs(failed: &Failed) -> Look {
              the initramfs can neither be moved nor unmounted",
             mount.fstype, mount.id, mount.parent
         ),
-        "mount a filesystem over it: mount --move NEW /, then chroot(\".\"), as switch_root(8) does",
+        "mount a filesystem over it: mount --move NEW /, then chroot(\".\"), as switch_root(8) \
+         does",
     )
 }
 
@@ -158,6 +160,26 @@ fn not_below(failed: &Failed) -> Look {
     found(
         format!("put_old, {}, is not at or below new_root, {}", old.path, new.path),
         "chdir to the new root and use pivot_root(\".\", \".\"), or make a directory in it",
+    )
+}
+
+/// The lock itself is not to be seen: this is what is left, and only in a user namespace.
+fn locked(failed: &Failed) -> Look {
+    if failed.in_our_user_namespace()? {
+        return Ok(None);
+    }
+    let (mounts, new) = (failed.mounts()?, new_root(failed)?);
+    let point = &new.mount(&mounts)?.point;
+    found(
+        format!(
+            "the other reasons are ruled out, and the process is in a user namespace: the mount \
+             {point} came with the mount namespace of a more privileged one, and is locked in its \
+             place"
+        ),
+        format!(
+            "bind it on itself in the new mount namespace, mount({point:?}, {point:?}, NULL, \
+             MS_BIND | MS_REC, NULL), and pivot to that"
+        ),
     )
 }
 

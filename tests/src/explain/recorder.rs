@@ -1,6 +1,7 @@
-//! Hears what a program does, and keeps the failure that counts: the last one that we know reasons for,
-//! before the process that it happened to gives up with 125, 126 or 127. A failure that is
-//! followed by a better attempt (the next directory of PATH, an older option) does not count.
+//! Hears what a program does, and picks the failure that counts when a process gives up with 125,
+//! 126 or 127: the last one with an errno that its own message names, or else the last one. So
+//! neither a first attempt counts (a directory of PATH, a newer option) nor what fails while it
+//! clears up.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 use syscalls::Sysno;
 
 use super::failed::{Contexts, Failed, FsContext};
-use super::{Explanation, FILES, cgroup, exec, explanation, idmap, memory};
+use super::{Explanation, FILES, cgroup, exec, explanation, file, idmap, memory};
 use crate::tracer::Entry;
 use crate::tracer::follow::Event;
 
@@ -57,15 +58,30 @@ const WATCHED: [&str; 32] = [
 /// What a process has come to.
 #[derive(Default)]
 struct Story {
-    failure: Option<Failure>,
+    failures: Vec<Failure>,
     /// The last words on stderr.
     said: String,
     /// It is another program than the one that we have started.
     executed: bool,
 }
 
-/// A failure, and the program that was to be executed, if that is what failed.
+/// How little a failure needs to count.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Weight {
+    /// A file is asked for: the program's message must name it, and the errno.
+    File,
+    /// A file of a cgroup is asked for: the message must name the errno.
+    Question,
+    /// That it happened last.
+    Act,
+}
+
+/// One failure, and the program that was to be executed, if that is what failed.
 struct Failure {
+    errno: Errno,
+    /// The path that it was about.
+    path: String,
+    weight: Weight,
     explanation: Explanation,
     program: Option<String>,
     /// A program that is not there: where PATH is tried, others say more.
@@ -78,6 +94,8 @@ pub struct Recorder {
     contexts: Contexts,
     log: Option<File>,
     found: Option<Explanation>,
+    /// Exit codes that are no failure of ours: the parent passes on its command's.
+    passed_on: Vec<i32>,
 }
 
 impl Recorder {
@@ -87,6 +105,7 @@ impl Recorder {
             contexts: Contexts::new(),
             log: kernel_log(),
             found: None,
+            passed_on: Vec::new(),
         }
     }
 
@@ -146,9 +165,8 @@ impl Recorder {
         }
         let mut failed =
             Failed { pid, call, arguments: entry.arguments, errno, context: None, log: Vec::new() };
-        if !matters(&failed) {
-            return;
-        }
+        let executed = self.stories.get(&pid).is_some_and(|story| story.executed);
+        let Some(weight) = weight(&failed, executed) else { return };
         if ["fsconfig", "fsmount"].contains(&name) {
             failed.context = self.contexts.get(&(pid.as_raw(), failed.int(0))).cloned();
             failed.log = context_log(&failed);
@@ -157,13 +175,16 @@ impl Recorder {
         let failure = Failure {
             program: exec::program(&failed),
             absent: exec::is_absent(&failed),
+            errno,
+            path: file::path(&failed).unwrap_or_default(),
+            weight,
             explanation: explanation(&failed),
         };
         let story = self.stories.entry(pid).or_default();
         let said_more = failure.absent
-            && story.failure.as_ref().is_some_and(|it| it.program == failure.program && !it.absent);
+            && story.failures.last().is_some_and(|it| it.program == failure.program && !it.absent);
         if !said_more {
-            story.failure = Some(failure);
+            story.failures.push(failure);
         }
     }
 
@@ -171,22 +192,60 @@ impl Recorder {
     fn exit(&mut self, pid: Pid, code: i32) {
         let Some(story) = self.stories.remove(&pid) else { return };
         let gave_up = (125..=127).contains(&code) || (!story.executed && [1, 101].contains(&code));
-        if gave_up && self.found.is_none() {
-            let loader = exec::missing_library(code, &story.said);
-            self.found = loader.or(story.failure.map(|failure| failure.explanation));
+        if !gave_up || self.found.is_some() {
+            return;
+        }
+        let passed_on = self.passed_on.contains(&code);
+        let loader = exec::missing_library(code, &story.said);
+        self.found = loader.or_else(|| story.counts(passed_on));
+        if self.found.is_none() {
+            self.passed_on.push(code);
         }
     }
 }
 
-/// Whether the failure can be more than a question that was answered with no.
-fn matters(failed: &Failed) -> bool {
-    let again = [Errno::EINTR, Errno::EAGAIN, Errno::ERESTART];
-    match failed.call.name() {
-        _ if again.contains(&failed.errno) || failed.errno as i32 > 511 => false,
-        "prctl" => failed.int(0) == libc::PR_SET_SECCOMP,
-        "write" | "pwrite64" => idmap::is_map(failed) || cgroup::concerns(failed),
-        name if FILES.contains(&name) => cgroup::concerns(failed),
-        _ => true,
+impl Story {
+    /// The failure that counts. `passed_on`: the exit code may be another's, so a message is
+    /// needed.
+    fn counts(mut self, passed_on: bool) -> Option<Explanation> {
+        let said = &self.said;
+        let named = |it: &Failure| names(said, it.errno);
+        let told = |it: &Failure| named(it) && !it.path.is_empty() && said.contains(&it.path);
+        let all = &self.failures;
+        let which = all
+            .iter()
+            .rposition(told)
+            .or_else(|| all.iter().rposition(|it| it.weight > Weight::File && named(it)))
+            .or_else(|| all.iter().rposition(|it| it.weight == Weight::Act && !passed_on))?;
+        Some(self.failures.swap_remove(which).explanation)
+    }
+}
+
+/// Whether a message names the errno: as the steps do, `(EINVAL)`, or as Rust does, `(os error
+/// 22)`.
+fn names(said: &str, errno: Errno) -> bool {
+    let mut words = said.split(|it: char| !it.is_alphanumeric());
+    said.contains(&format!("(os error {})", errno as i32))
+        || words.any(|word| word == format!("{errno:?}"))
+}
+
+/// How much a failure weighs; `None`: it is no more than a question that was answered with no.
+fn weight(failed: &Failed, executed: bool) -> Option<Weight> {
+    let again = [Errno::EINTR, Errno::EAGAIN];
+    let name = failed.call.name();
+    // Numbers above are the kernel's own: the call is made again after a signal.
+    if again.contains(&failed.errno) || failed.errno as i32 > 511 {
+        return None;
+    }
+    let opens = ["openat", "open"].contains(&name);
+    let on_cgroup = FILES.contains(&name) && cgroup::concerns(failed);
+    match name {
+        "prctl" => (failed.int(0) == libc::PR_SET_SECCOMP).then_some(Weight::Act),
+        "write" | "pwrite64" => (on_cgroup || idmap::is_map(failed)).then_some(Weight::Act),
+        _ if opens && on_cgroup => Some(Weight::Question),
+        _ if on_cgroup => Some(Weight::Act),
+        _ if FILES.contains(&name) => (!executed).then_some(Weight::File),
+        _ => Some(Weight::Act),
     }
 }
 

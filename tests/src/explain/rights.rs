@@ -79,7 +79,8 @@ impl Failed {
     }
 }
 
-/// Found, if the process lacks `capability` in the user namespace that owns its namespace of `kind`.
+/// Found, if the process lacks `capability` in the user namespace that owns its namespace of
+/// `kind`.
 pub fn lacks(failed: &Failed, capability: &str, kind: &str) -> Look {
     lacks_in_own(failed, capability)?
         .map_or_else(|| owned_elsewhere(failed, kind), |it| Ok(Some(it)))
@@ -183,9 +184,10 @@ fn filtered(failed: &Failed) -> Look {
     };
     found(
         format!(
-            "nothing else was found that refuses it, and the process is under seccomp filters{count}, \
-             which answer as they like; {who}"
+            "nothing else was found that refuses it, and the process is under seccomp \
+             filters{count}, which answer as they like; {who}"
         ),
-        "allow the call in the profile: `--security-opt seccomp=FILE` of the outer container, or yours",
+        "allow the call in the profile: `--security-opt seccomp=FILE` of the outer container, or \
+         yours",
     )
 }

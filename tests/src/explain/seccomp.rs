@@ -36,8 +36,8 @@ fn may_gain(failed: &Failed) -> Look {
         return Ok(None);
     }
     found(
-        "NoNewPrivs is 0 in /proc/PID/status, and the process has no CAP_SYS_ADMIN: a filter could then \
-         mislead a set-user-ID program",
+        "NoNewPrivs is 0 in /proc/PID/status, and the process has no CAP_SYS_ADMIN: a filter \
+         could then mislead a set-user-ID program",
         "call prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) before the filter is installed",
     )
 }
@@ -112,11 +112,11 @@ fn bad_instruction(failed: &Failed) -> Look {
         if it.code == LOAD && (it.k >= DATA || it.k % 4 != 0) {
             return found(
                 format!(
-                    "instruction {at} loads from offset {}: struct seccomp_data has {DATA} bytes, read \
-                         four at a time",
+                    "instruction {at} loads from offset {}: struct seccomp_data has {DATA} bytes, \
+                     read four at a time",
                     it.k
                 ),
-                "use the offsets of nr (0), arch (4), instruction_pointer (8) and args (16, 24, …)",
+                "use the offsets of nr (0), arch (4), instruction_pointer (8), args (16, 24, …)",
             );
         }
     }
@@ -181,7 +181,8 @@ fn nowhere(failed: &Failed) -> Look {
             Ok(_) => Ok(None),
             Err(_) => found(
                 format!(
-                    "struct sock_fprog says {length} instructions at {address:#x}, and nothing is there"
+                    "struct sock_fprog says {length} instructions at {address:#x}, and nothing is \
+                     there"
                 ),
                 "pass the address of the first instruction, and keep the program in memory",
             ),

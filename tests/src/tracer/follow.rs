@@ -1,5 +1,5 @@
-//! Follows a program through fork, clone and exec, with all that it makes: every system call is told
-//! after it was made, while the process that made it stands still and can be looked at.
+//! Follows a program through fork, clone and exec, with all that it makes: every system call is
+//! told after it was made, while the process that made it stands still and can be looked at.
 
 use std::collections::HashMap;
 use std::fs;
@@ -88,21 +88,12 @@ fn step(
             all.remove(&pid);
             return Ok(());
         }
-        WaitStatus::PtraceSyscall(_) => {
-            let stays = call(all.entry(pid).or_default(), pid, on)?;
-            if !stays {
-                all.remove(&pid);
-                return Ok(());
-            }
+        WaitStatus::PtraceSyscall(_) if !call(all.entry(pid).or_default(), pid, on)? => {
+            all.remove(&pid);
+            return Ok(());
         }
         WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => on(Event::Exec { pid })?,
-        WaitStatus::PtraceEvent(..) => {
-            if let Ok(child) = ptrace::getevent(pid) {
-                let child = Pid::from_raw(child as i32);
-                all.entry(child).or_insert(Followed { call: None, expected: true });
-                on(Event::Fork { pid, child })?;
-            }
-        }
+        WaitStatus::PtraceEvent(..) => fork(all, pid, on)?,
         // The child may be there before its parent tells of it.
         WaitStatus::Stopped(_, Signal::SIGSTOP) if !all.contains_key(&pid) => {
             all.insert(pid, Followed::default());
@@ -114,6 +105,19 @@ fn step(
         _ => {}
     }
     go_on(pid, signal)
+}
+
+/// It has made a process, or a thread, which we know by now or will soon.
+fn fork(
+    all: &mut HashMap<Pid, Followed>,
+    pid: Pid,
+    on: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<()> {
+    // Killed where it stood, it does not say.
+    let Ok(child) = ptrace::getevent(pid) else { return Ok(()) };
+    let child = Pid::from_raw(child as i32);
+    all.entry(child).or_insert(Followed { call: None, expected: true });
+    on(Event::Fork { pid, child })
 }
 
 /// It stands before or after a system call. False: it was let go.
