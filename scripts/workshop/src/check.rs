@@ -9,6 +9,7 @@ mod outcome;
 mod page;
 mod report;
 pub mod runner;
+mod side_by_side;
 mod signals;
 mod subject;
 mod text;

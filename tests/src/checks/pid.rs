@@ -155,7 +155,13 @@ fn signals_are_forwarded(context: &Context, init: bool) -> Result<()> {
         "signals 1",
     ])?;
     for (count, signal) in all.into_iter().enumerate() {
-        wait_for("the command to take signals", || Ok(container.said()?.len() > 2 * count))?;
+        wait_for("the command to take signals", || {
+            let takes = container.said()?.len() > 2 * count;
+            if !takes {
+                container.must_run()?;
+            }
+            Ok(takes)
+        })?;
         let command = container.command()?;
         ensure!(command != container.parent(), "there is no parent that could forward a signal");
         ensure!(
@@ -190,14 +196,17 @@ fn waits_at_the_gate(context: &Context) -> Result<()> {
 
 /// Asleep for 20 ms, and not yet the command: it waits.
 fn held_at_the_gate(container: &Running) -> Result<()> {
-    let mut calm = 0;
     wait_for("the child to stop at the gate", || {
-        sleep(Duration::from_millis(1));
-        ensure!(container.command().is_err(), "the command runs, and the gate was not opened");
-        let child = *family(container.parent()).last().context("the parent is gone")?;
-        ensure!(!gone(child), "the child has ended");
-        calm = if state(child) == Some('S') { calm + 1 } else { 0 };
-        Ok(calm == 20)
+        for _ in 0..20 {
+            sleep(Duration::from_millis(1));
+            ensure!(container.command().is_err(), "the command runs, and the gate was not opened");
+            let child = *family(container.parent()).last().context("the parent is gone")?;
+            ensure!(!gone(child), "the child has ended");
+            if state(child) != Some('S') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     })
 }
 

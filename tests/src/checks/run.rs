@@ -188,16 +188,21 @@ pub struct Ended {
 impl Running {
     /// Returns when the command has done its deeds and waits.
     pub fn until_ready(&self) -> Result<()> {
-        let pid = self.parent();
         wait_for("the command to say that it is ready", || {
             if self.said()?.iter().any(|line| line == "ready") {
                 return Ok(true);
             }
-            if gone(pid) {
-                bail!("{}", self.complaint()?);
-            }
+            self.must_run()?;
             Ok(false)
         })
+    }
+
+    /// An error, with what the step said, if it has ended.
+    pub fn must_run(&self) -> Result<()> {
+        if gone(self.parent()) {
+            bail!("{}", self.complaint()?);
+        }
+        Ok(())
     }
 
     fn complaint(&self) -> Result<String> {
@@ -326,14 +331,15 @@ fn read(file: &RefCell<File>) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
 }
 
-/// Asks again and again; an error when it takes too long.
+/// Asks again and again, the more seldom the longer it takes: asking takes time from what is waited
+/// for. An error when it takes too long.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !holds()? {
         if start.elapsed() > PATIENCE {
             bail!("waited {} s for {what}", PATIENCE.as_secs());
         }
-        sleep(Duration::from_millis(1));
+        sleep((start.elapsed() / 8).clamp(Duration::from_millis(1), Duration::from_millis(20)));
     }
     Ok(())
 }

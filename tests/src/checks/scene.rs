@@ -43,6 +43,15 @@ impl Scene {
         Ok(scene)
     }
 
+    /// The stand-in for the host once more, for the calling process alone: what a broken step does to it
+    /// there, no other check sees. This process must have one thread.
+    pub fn apart(&self) -> Result<()> {
+        if geteuid().is_root() {
+            leave_the_host()?;
+        }
+        Ok(())
+    }
+
     /// The program of a step. That of step 0 runs a command without any container.
     pub fn program(&self, step: usize) -> PathBuf {
         match step {
@@ -71,13 +80,7 @@ impl Scene {
         open_to_all(TempDir::new_in(self.dir.path()).context("cannot make a directory")?)
     }
 
-    /// Whether a step has mounted something on our side, where its containers get in each other's way:
-    /// the checks that are left are then to be run one by one.
-    pub fn is_spoilt(&self) -> bool {
-        mounts_below(self.dir.path()).is_ok_and(|mounts| !mounts.is_empty())
-    }
-
-    /// Removes what it made, when all checks are done.
+    /// Removes what it made, when all checks are done, and first what a step mounted there by mistake.
     pub fn remove(&self) -> Result<()> {
         detach_below(self.dir.path())?;
         // ENOENT: a container that is about to end takes away what it made at the same moment.

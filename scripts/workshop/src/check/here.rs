@@ -4,28 +4,14 @@
 use std::{
     io::{Write, stdout},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI32, AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
-use evidence::{
-    checks::{self, Check, Context, Scene},
-    host,
-};
-use nix::{
-    sys::{
-        signal::{Signal, kill},
-        utsname::uname,
-    },
-    unistd::Pid,
-};
+use evidence::checks::{self, Check, Context, Scene};
+use nix::sys::{signal::Signal, utsname::uname};
 
-use super::{Report, runner::Said, signals::Signals};
+use super::{Report, runner::Said, side_by_side::side_by_side, signals::Signals};
 use crate::steps::Step;
 
 /// The runner starts it, with everything built.
@@ -43,9 +29,6 @@ pub struct Args {
     pub step: Step,
 }
 
-/// Checks wait most of the time: for containers to start, and to end.
-const THREADS: usize = 8;
-
 /// What takes longest by its nature: begun first, the others fill the time beside it.
 const LONG: [&str; 6] = [
     "cpus-bite",
@@ -60,56 +43,18 @@ const LONG: [&str; 6] = [
 pub fn check_here(args: &Args) -> Result<i32> {
     let kernel = uname().context("cannot ask for the kernel's name")?;
     tell(&Said::Kernel(kernel.release().to_string_lossy().into_owned()));
-    let signals = Signals::catch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])?;
+    let mut signals = Signals::catch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])?;
     let scene = Scene::set(args.programs.clone(), &args.act)?;
-    let ended = Arc::new(AtomicI32::new(0));
-    end_at(signals, ended.clone());
     let context = Context { step: args.step.number() as usize, scene: &scene };
     let mut checks = of_step(context.step);
     checks.retain(|check| !args.own || check.step == context.step);
     checks.sort_by_key(|check| LONG.iter().position(|it| *it == check.name).unwrap_or(LONG.len()));
-    run(&checks, context, &ended);
+    let act = |check: &Check| {
+        scene.apart().map_or_else(|error| told(check, 0.0, Err(error)), |()| report(check, context))
+    };
+    let ended = side_by_side(&checks, &mut signals, &act, &|report| tell(&Said::Report(report)));
     scene.remove().context("cannot clear up after the checks")?;
-    Ok(ended.load(Ordering::Relaxed))
-}
-
-/// The first alone; then several at once, unless it has shown that they would be in each other's way.
-fn run(checks: &[&Check], context: Context, ended: &AtomicI32) {
-    let (first, others) = checks.split_at(checks.len().min(1));
-    some(first, context, ended, &AtomicUsize::new(0));
-    let threads = if context.scene.is_spoilt() { 1 } else { THREADS };
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| some(others, context, ended, &next));
-        }
-    });
-}
-
-/// One after the other as long as there is a next. None is begun any more once we are ended.
-fn some(checks: &[&Check], context: Context, ended: &AtomicI32, next: &AtomicUsize) {
-    while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let report = report(check, context);
-        if ended.load(Ordering::Relaxed) != 0 {
-            break;
-        }
-        tell(&Said::Report(report));
-    }
-}
-
-/// A signal ends us, but not before what the checks made is gone: it ends their containers, and no
-/// check is begun any more.
-fn end_at(mut signals: Signals, ended: Arc<AtomicI32>) {
-    thread::spawn(move || {
-        let signal = signals.next().unwrap_or(Signal::SIGTERM);
-        ended.store(128 + signal as i32, Ordering::Relaxed);
-        loop {
-            for process in host::descendants().unwrap_or_default() {
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    });
+    Ok(ended?.map_or(0, |signal| 128 + signal as i32))
 }
 
 /// All checks that must hold of a step: its own first, then those of the steps before it.
@@ -122,12 +67,19 @@ pub fn of_step(step: usize) -> Vec<&'static Check> {
 /// Runs one check.
 fn report(check: &Check, context: Context) -> Report {
     let start = Instant::now();
-    let (passed, evidence) = match check.missing(&context) {
-        Some(why) => (None, why),
-        None => match (check.run)(&context) {
-            Ok(()) => (Some(true), "as expected".to_string()),
-            Err(error) => (Some(false), format!("{error:#}")),
-        },
+    let found = match check.missing(&context) {
+        Some(why) => Ok(Some(why)),
+        None => (check.run)(&context).map(|()| None),
+    };
+    told(check, start.elapsed().as_secs_f64(), found)
+}
+
+/// It holds, cannot be looked for (and why), or does not hold.
+pub fn told(check: &Check, seconds: f64, found: Result<Option<String>>) -> Report {
+    let (passed, evidence) = match found {
+        Ok(None) => (Some(true), "as expected".to_string()),
+        Ok(Some(why)) => (None, why),
+        Err(error) => (Some(false), format!("{error:#}")),
     };
     Report {
         step: check.step as u32,
@@ -137,7 +89,7 @@ fn report(check: &Check, context: Context) -> Report {
         passed,
         evidence,
         look_at: check.look_at.into(),
-        seconds: start.elapsed().as_secs_f64(),
+        seconds,
     }
 }
 
