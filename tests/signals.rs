@@ -230,6 +230,9 @@ fn one_job(stage: &Stage, step: &str, flag: &str) -> Result<()> {
     terminal.shows("tick-")?;
     terminal.types("\x1a")?;
     terminal.shows("Stopped")?;
+    // A child that sh is just forking gets the stop; a SIGCONT in the same moment, which sh itself
+    // ignores, the kernel does not keep for it (`prepare_signal` in kernel/signal.c).
+    terminal.pause();
     terminal.types("bg\n")?;
     terminal.shows("tick-")?;
     terminal.types("fg\n")?;
