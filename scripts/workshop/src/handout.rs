@@ -18,6 +18,9 @@ use crate::{
 
 pub const MAIN: &str = "src/main.rs";
 
+/// What a main.rs says that does nothing yet.
+pub const UNWIRED: &str = "is not wired in main.rs yet";
+
 /// What of a package is not the learner's business.
 const LEFT_OUT: [&str; 5] = ["Cargo.toml", "attack.rs", "tests", "hints.md", "target"];
 
@@ -152,7 +155,7 @@ fn main_to_wire(step: Step, reference: &str, before: Option<&str>) -> Result<Str
 
 /// What `run` of the first step says until it is written.
 pub fn unwired(step: Step) -> String {
-    format!("step {} is not wired in main.rs yet: run", step.number())
+    format!("step {} {UNWIRED}: run", step.number())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! it is over when the `Running` is dropped.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -305,13 +306,29 @@ impl Ended {
     /// The answer to the deed of this number.
     pub fn answer(&self, deed: usize) -> Result<&str> {
         let line = self.lines.get(deed).map(String::as_str);
-        line.with_context(|| format!("deed {deed} got no answer: {self:?}"))
+        line.with_context(|| format!("deed {deed} got no answer: {self}"))
     }
 
     /// An error unless the step ended with this code.
     pub fn expect_code(&self, code: i32) -> Result<()> {
-        ensure!(self.code == Some(code), "expected exit code {code}: {self:?}");
+        ensure!(self.code == Some(code), "expected exit code {code}: {self}");
         Ok(())
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(out, "it ended with exit code {code}")?,
+            (None, signal) => write!(out, "signal {} ended it", signal.unwrap_or_default())?,
+        }
+        if !self.lines.is_empty() {
+            write!(out, "; it printed {:?}", self.lines)?;
+        }
+        match self.stderr.trim() {
+            "" => Ok(()),
+            said => write!(out, "; {said}"),
+        }
     }
 }
 

@@ -358,7 +358,7 @@ fn broken_profile_is_an_error(context: &Context) -> Result<()> {
         let ended = run.run(&["ls /"])?;
         ended.expect_code(125)?;
         let name = file.display().to_string();
-        ensure!(ended.stderr.contains(&name) && ended.lines.is_empty(), "{ended:?}");
+        ensure!(ended.stderr.contains(&name) && ended.lines.is_empty(), "{ended}");
     }
     expect("the same with a profile", under(context, "", &["ls /mnt"])?.answer(0)?, "ok")
 }

@@ -95,6 +95,6 @@ fn name_of_64_bytes(context: &Context) -> Result<()> {
     let container = context.container().option("--hostname", &longest).start(&["probe"])?;
     expect("the host name", &container.probe(0)?.hostname, &longest)?;
     let ended = context.container().option("--hostname", longest + "n").run(&[])?;
-    ensure!(ended.stderr.contains("(EINVAL)"), "no error names EINVAL: {ended:?}");
+    ensure!(ended.stderr.contains("(EINVAL)"), "no error names EINVAL: {ended}");
     ended.expect_code(125)
 }

@@ -1,7 +1,7 @@
 //! What to do after a check: the one thing that leads on.
 
 use super::{Outcome, Report, subject::Subject};
-use crate::my::My;
+use crate::{handout::UNWIRED, my::My};
 
 /// In a sentence, with the command to type.
 pub fn next(subject: &Subject, outcome: &Outcome) -> String {
@@ -19,8 +19,12 @@ pub fn next(subject: &Subject, outcome: &Outcome) -> String {
     }
 }
 
-/// The exercise to go on with: one that is not written yet stands in the way of all others.
+/// The exercise to go on with: without a main.rs nothing runs; then one that is not written yet stands
+/// in the way of all others.
 pub fn first(outcome: &Outcome) -> Option<String> {
+    if outcome.failed().any(|report| report.evidence.contains(UNWIRED)) {
+        return Some(outcome.step.to_string());
+    }
     let blank = outcome.failed().filter_map(blank).min_by_key(|exercise| order(exercise));
     let own = |report: &&Report| report.step == outcome.step;
     let failed = || outcome.failed().map(|report| report.exercise.clone());
@@ -49,13 +53,14 @@ fn order(exercise: &str) -> (u32, u32) {
 }
 
 fn wiring(my: &My, step: &str) -> String {
-    let number: u32 = step.parse().unwrap_or(1);
-    let lesson = match number {
-        1 => my.command("diff 1"),
-        _ => my.command(&format!("diff {} {number}", number - 1)),
+    let hint = my.command(&format!("hint {step}"));
+    let lesson = match step.parse::<u32>() {
+        Ok(number @ 2..) => my.command(&format!("diff {} {number}", number - 1)),
+        _ => my.command("diff 1"),
     };
     format!(
-        "wire it into main.rs of step {number}. {lesson} shows the lines, if you want to see them."
+        "wire it into main.rs of step {step}. {hint} says more, {lesson} shows the lines, if you want \
+         to see them."
     )
 }
 

@@ -63,6 +63,13 @@ impl Outcome {
         self.checks.iter().filter(|report| report.failed())
     }
 
+    /// The error that three checks or more failed with: worth saying once, not each time.
+    pub fn complaint(&self) -> Option<&str> {
+        let all = || self.failed().filter_map(Report::complaint);
+        let count = |said: &str| all().filter(|it| *it == said).count();
+        all().find(|said| count(said) >= 3)
+    }
+
     /// The step's own checks, or those of earlier steps.
     pub fn own(&self, own: bool) -> Vec<&Report> {
         self.checks.iter().filter(|report| (report.step == self.step) == own).collect()

@@ -30,10 +30,12 @@ impl Page {
             lines.push(String::new());
             lines.extend(said.lines().map(String::from));
         }
+        lines.extend(self.complaint(outcome));
+        let short = |report: &&Report| self.unless_said(report, outcome);
         for reports in by_exercise(&outcome.own(true)) {
             lines.push(String::new());
             lines.extend(self.bold(&reports[0].title()));
-            lines.extend(reports.iter().flat_map(|report| self.report(report)));
+            lines.extend(reports.iter().flat_map(short));
         }
         lines.extend(self.earlier(outcome));
         lines.extend(self.why(outcome));
@@ -73,12 +75,7 @@ impl Page {
         lines.extend(self.report(shown));
         lines.extend(self.why(outcome));
         let others = outcome.failed().filter(|report| *report != shown);
-        let head = format!("  {}", self.text.mark(Some(false)));
-        lines.extend(
-            others.flat_map(|report| {
-                self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks)
-            }),
-        );
+        lines.extend(others.flat_map(|report| self.question(report)));
         lines
     }
 
@@ -94,10 +91,32 @@ impl Page {
         lines.iter().map(|line| self.text.paint.bold(line)).collect()
     }
 
+    /// The error that one container after the other ends with.
+    fn complaint(&self, outcome: &Outcome) -> Vec<String> {
+        let Some(said) = outcome.complaint() else { return Vec::new() };
+        let mut lines = vec![String::new(), "What several of these checks met:".into()];
+        lines.extend(self.text.wrapped("  ", 2, said));
+        lines
+    }
+
+    /// The question alone, if the answer stands above it.
+    fn unless_said(&self, report: &Report, outcome: &Outcome) -> Vec<String> {
+        match report.failed()
+            && outcome.complaint().is_some_and(|said| report.evidence.contains(said))
+        {
+            true => self.question(report),
+            false => self.report(report),
+        }
+    }
+
+    fn question(&self, report: &Report) -> Vec<String> {
+        let head = format!("  {}", self.text.mark(report.passed));
+        self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks)
+    }
+
     /// The question, and what is worth knowing of the answer.
     fn report(&self, report: &Report) -> Vec<String> {
-        let head = format!("  {}", self.text.mark(report.passed));
-        let mut lines = self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks);
+        let mut lines = self.question(report);
         if report.passed != Some(true) {
             lines.extend(self.text.wrapped("      ", 6, &shortened(&report.evidence)));
         }

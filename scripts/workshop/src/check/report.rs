@@ -51,6 +51,12 @@ impl Report {
         }
     }
 
+    /// The error that the learner's program ended with, if that is why it failed.
+    pub fn complaint(&self) -> Option<&str> {
+        let start = self.evidence.find("error: ").filter(|_| self.failed())?;
+        self.evidence[start..].lines().next()
+    }
+
     /// Whether it is about wiring the step into main.rs, not about one exercise.
     pub fn is_wiring(&self) -> bool {
         !self.exercise.contains('.')
