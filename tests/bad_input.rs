@@ -173,6 +173,8 @@ fn roots(stage: &Stage) -> Result<()> {
         for root in ["/no/such/root", "file", "dangling", "loop", "", "file/below", "/dev/null"] {
             all.note(stage, step, &[root, "true"], &[125]);
         }
+        let said = stage.run(step, &["file", "true"])?.stderr;
+        ensure!(said.contains("file: Not a directory (ENOTDIR)"), "{step} says {said:?}");
         all.note(stage, step, &[&long, "true"], &[125]);
         all.note(stage, step, &["empty", "true"], &[125, 127]);
         if !geteuid().is_root() {

@@ -51,7 +51,7 @@ impl Root {
     /// Exercise 4.2
     pub fn bind(path: &Path) -> Result<Root> {
         let act = || format!("cannot bind {} on itself", path.display());
-        let (tree, place) = (tree::copy(path).with_context(act)?, tree::open(path)?);
+        let (tree, place) = (tree::copy(path).with_context(act)?, tree::open_directory(path)?);
         let scratch = scratch(place.as_fd())?;
         Root::attach(tree, scratch, place.as_fd()).with_context(act)
     }

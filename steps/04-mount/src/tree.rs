@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use chroot::HintExt;
 use nix::errno::Errno;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
@@ -79,10 +80,18 @@ pub fn open(path: &Path) -> Result<OwnedFd> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
+/// The same for a directory and nothing else: ENOTDIR.
+pub fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .with_context(|| format!("cannot open {}", path.display()))
+}
+
 /// Attaches `tree` on top of what `target` is open on. move_mount(2)
 pub fn attach(tree: BorrowedFd, target: BorrowedFd) -> Result<()> {
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(tree, "", target, "", both).context("cannot attach the mount")
+    let attached = move_mount(tree, "", target, "", both).context("cannot attach the mount");
+    attached.hint(Errno::EINVAL, "a directory can go on a directory only, a file on a file")
 }
 
 /// Adds `flags` to a mount, or to it and all below it.

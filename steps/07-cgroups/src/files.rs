@@ -12,6 +12,9 @@ use nix::libc;
 
 const ABSENT: &str = "this kernel does not have that file";
 
+const OUT_OF_RANGE: &str = "no such number here: /sys/devices/system/cpu/online lists the processors, \
+    /sys/devices/system/node/online the memory nodes";
+
 /// Writes `value` to a file of a cgroup in one write(2), without making the file.
 pub fn put(file: &Path, value: &str) -> Result<()> {
     put_into(&mut open(file, libc::O_WRONLY)?, file, value)
@@ -19,7 +22,7 @@ pub fn put(file: &Path, value: &str) -> Result<()> {
 
 pub fn put_into(open: &mut File, file: &Path, value: &str) -> Result<()> {
     let act = || format!("cannot write {value:?} to {}", file.display());
-    open.write_all(value.as_bytes()).with_context(act)
+    open.write_all(value.as_bytes()).with_context(act).hint(Errno::ERANGE, OUT_OF_RANGE)
 }
 
 /// Reads a file of /proc or of a cgroup with one read(2): they are small, and their size is not

@@ -51,8 +51,7 @@ fn run() -> Result<()> {
         Ok(session) => session.run()?,
         Err(error) => {
             let name = job.command.first().map_or("a shell".into(), |c| c.to_string_lossy());
-            let text = format!("error: cannot run {name}: {error}\n");
-            channel.send(Kind::Error, text.as_bytes())?;
+            channel.send(Kind::Error, cannot_run(&name, &error).as_bytes())?;
             if error.kind() == ErrorKind::NotFound { 127 } else { 126 }
         }
     };
@@ -61,6 +60,16 @@ fn run() -> Result<()> {
     channel.send(Kind::Exit, &code.to_le_bytes())?;
     std::thread::sleep(Duration::from_secs(60));
     Ok(())
+}
+
+fn cannot_run(name: &str, error: &io::Error) -> String {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let reason = errno.map_or_else(|| error.to_string(), evidence::answer::describe);
+    let hint = match name.contains(char::is_whitespace) {
+        true => "hint: a line for a shell is run by sh -c\n",
+        false => "",
+    };
+    format!("error: cannot run {name}: {reason}\n{hint}")
 }
 
 /// Our end of the channel: every byte passes as it is, none is echoed.
