@@ -1,0 +1,3 @@
+//! Step 14: the layers come from a registry.
+
+fn main() {}
