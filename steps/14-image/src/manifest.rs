@@ -119,6 +119,11 @@ impl Document {
 }
 
 impl Manifest {
+    /// What it is called in a descriptor: what it calls itself, or else what it was said to be.
+    pub fn media_type(&self, said: Option<&str>) -> String {
+        self.media_type.as_deref().or(said).unwrap_or(media::OCI_MANIFEST).to_string()
+    }
+
     fn check(&self) -> Result<()> {
         media::check_config(&self.config.media_type)?;
         let count = self.layers.len();

@@ -1,0 +1,119 @@
+//! How to be let in. A registry that says 401 says in `WWW-Authenticate` what it wants to see: a name
+//! and a password (RFC 7617), or a token that somebody else gives out, to anyone or to whoever logs in:
+//! github.com/distribution/distribution, docs/content/spec/auth/token.md.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::Response;
+
+use super::http::is_loopback;
+use super::{Registry, answer};
+
+const LONGEST_TOKEN: u64 = 1 << 20;
+
+/// What to send as `Authorization` after `response`, a 401.
+pub fn authorization(registry: &Registry, response: &Response<Body>) -> Result<String> {
+    let challenges = response.headers().get_all("www-authenticate");
+    let challenges: Vec<Challenge> =
+        challenges.iter().filter_map(|it| it.to_str().ok()).filter_map(parse).collect();
+    let of = |scheme: &str| challenges.iter().find(|it| it.scheme.eq_ignore_ascii_case(scheme));
+    if let Some(challenge) = of("bearer") {
+        return token(registry, challenge).context("cannot get a token for the registry");
+    }
+    if of("basic").is_some() {
+        let login = registry.login.as_ref();
+        let login = login
+            .with_context(|| format!("there is no login for {} here", registry.reference.registry));
+        return Ok(login.map_err(|it| it.context(hint(registry)))?.basic());
+    }
+    bail!("the registry wants to know who we are in a way that is not known here")
+}
+
+fn hint(registry: &Registry) -> chroot::Hint {
+    let host = &registry.reference.registry;
+    chroot::Hint(format!("log in to {host} with docker, podman or skopeo: their login is found"))
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// Asks at `realm` for a token for our repository.
+fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
+    let realm = challenge.values.get("realm").context("the registry does not say where")?;
+    let host = realm.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+    // The registry chooses where our password goes; not to whoever listens on the way.
+    let plain = registry.plain || is_loopback(host);
+    ensure!(
+        realm.starts_with("https://") || plain,
+        "the registry sends us to {realm:?}, without TLS"
+    );
+    let scope = format!("repository:{}:pull", registry.reference.path);
+    let scope = challenge.values.get("scope").unwrap_or(&scope);
+    let mut request = registry.agent.get(realm).query("scope", scope);
+    if let Some(service) = challenge.values.get("service") {
+        request = request.query("service", service);
+    }
+    if let Some(login) = &registry.login {
+        request = request.header("Authorization", login.basic());
+    }
+    let response = request.call().map_err(answer::describe)?;
+    if !response.status().is_success() {
+        return Err(answer::explain(response, &registry.reference));
+    }
+    let mut text = Vec::new();
+    response.into_body().into_reader().take(LONGEST_TOKEN).read_to_end(&mut text)?;
+    let token: Token = serde_json::from_slice(&text).context("the answer is none")?;
+    let token = token.token.or(token.access_token).context("the answer holds no token")?;
+    ensure!(
+        token.bytes().all(|it| it.is_ascii_graphic()),
+        "the token has characters that none has"
+    );
+    Ok(format!("Bearer {token}"))
+}
+
+/// One way to be let in: `SCHEME KEY="VALUE",KEY=VALUE`.
+struct Challenge {
+    scheme: String,
+    values: HashMap<String, String>,
+}
+
+fn parse(text: &str) -> Option<Challenge> {
+    let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let mut values = HashMap::new();
+    while let Some((key, after)) = rest.split_once('=') {
+        let key = key.trim_matches([',', ' ']).to_lowercase();
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => after.split_once(',').unwrap_or((after, "")),
+        };
+        values.insert(key, value.trim().to_string());
+        rest = after;
+    }
+    Some(Challenge { scheme: scheme.into(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges() {
+        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        let challenge = parse(hub).unwrap();
+        assert_eq!(challenge.scheme, "Bearer");
+        assert_eq!(challenge.values["realm"], "https://auth.docker.io/token");
+        assert_eq!(challenge.values["scope"], "repository:a/b:pull,push");
+        let basic = parse("Basic realm=x, charset=UTF-8").unwrap();
+        assert_eq!(basic.values["realm"], "x");
+        assert_eq!(basic.values["charset"], "UTF-8");
+        assert!(parse(r#"Bearer realm="x"#).is_none());
+        assert!(parse("Negotiate").unwrap().values.is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! What no image needs any more is removed: mark what can be reached from index.json, sweep the rest.
+//! A layer that a container stands on stays.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Store, lock};
+use crate::unpack::remove;
+
+/// How much went.
+#[derive(Default)]
+pub struct Pruned {
+    pub images: usize,
+    pub layers: usize,
+    /// Layers that running containers use.
+    pub kept: usize,
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes images without a name, then whatever no image needs.
+    pub fn prune(&self) -> Result<Pruned> {
+        let before = self.images()?.len();
+        self.change(|images| images.retain(|it| it.name.is_some()))?;
+        let mut pruned = self.sweep()?;
+        pruned.images = before - self.images()?.len();
+        Ok(pruned)
+    }
+
+    /// Removes whatever no image needs. Waits until nobody adds anything.
+    pub fn sweep(&self) -> Result<Pruned> {
+        let _lock = self.lock_exclusive()?;
+        let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
+        for named in self.images()? {
+            blobs.insert(named.descriptor.digest.hex().to_string());
+            // What cannot be read is no reason to remove what may belong to it.
+            let image = self.load(named)?;
+            let parts = image.manifest.layers.iter().chain([&image.manifest.config]);
+            blobs.extend(parts.map(|it| it.digest.hex().to_string()));
+            layers.extend(image.chain.iter().map(|it| it.hex().to_string()));
+        }
+        let mut pruned = Pruned::default();
+        self.each("blobs/sha256", |path, name| match blobs.contains(name) {
+            true => Ok(()),
+            false => remove_counted(path, &mut pruned.bytes),
+        })?;
+        self.each("layers", |path, name| {
+            let unused = layers.contains(name) || lock::is_unused(path);
+            match (layers.contains(name), unused) {
+                (true, _) => return Ok(()),
+                (false, false) => pruned.kept += 1,
+                (false, true) => {
+                    self.remove_tree("layers", name)?;
+                    pruned.layers += 1;
+                }
+            }
+            Ok(())
+        })?;
+        self.each("partial", |_, name| self.remove_tree("partial", name))?;
+        // Nobody adds anything, so nobody holds one of these but the one for the store.
+        let held = ["store", "index"];
+        self.each("locks", |_, name| match held.contains(&name) {
+            true => Ok(()),
+            false => self.remove_tree("locks", name),
+        })?;
+        Ok(pruned)
+    }
+
+    fn each(&self, directory: &str, mut act: impl FnMut(&Path, &str) -> Result<()>) -> Result<()> {
+        let path = self.path.join(directory);
+        let entries =
+            fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot read {}", path.display()))?;
+            act(&entry.path(), &entry.file_name().to_string_lossy())?;
+        }
+        Ok(())
+    }
+
+    /// Removes a file or a tree of the store.
+    pub fn remove_tree(&self, directory: &str, name: &str) -> Result<()> {
+        let act = || format!("cannot remove {directory}/{name} from the store");
+        let parent = File::open(self.path.join(directory)).with_context(act)?;
+        remove::tree(parent.as_fd(), OsStr::new(name)).with_context(act)
+    }
+}
+
+fn remove_counted(path: &Path, bytes: &mut u64) -> Result<()> {
+    *bytes += fs::symlink_metadata(path).map_or(0, |it| it.len());
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+}

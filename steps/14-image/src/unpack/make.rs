@@ -1,0 +1,271 @@
+//! Makes one file of a layer: by *at calls in a directory that is held open, its last component
+//! never followed, its owner before its mode (chown(2) clears set-user-id), its time at the end.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod,
+    fchown, ftruncate, futimens, linkat, makedev, mknodat, openat, statat, symlinkat, utimensat,
+};
+use rustix::io::{Errno, pwrite};
+
+use super::entry::{Entries, Entry};
+use super::owners::Owners;
+use super::place::{self, Place};
+use super::xattr;
+
+const BUFFER: usize = 128 << 10;
+
+/// A layer that is being made.
+pub struct Maker {
+    pub place: Place,
+    pub owners: Owners,
+    pub notes: Notes,
+    /// A directory's time changes with each file in it, so it is set last.
+    pub times: Vec<(PathBuf, Timespec)>,
+    buffer: Vec<u8>,
+}
+
+/// What could not be made as it is in the archive, and is no reason to fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Notes {
+    pub devices: u64,
+    pub owners: u64,
+    pub xattrs: u64,
+}
+
+impl std::ops::AddAssign for Notes {
+    fn add_assign(&mut self, more: Notes) {
+        self.devices += more.devices;
+        self.owners += more.owners;
+        self.xattrs += more.xattrs;
+    }
+}
+
+impl Maker {
+    pub fn new(root: OwnedFd) -> Result<Maker> {
+        Ok(Maker {
+            place: Place::new(root),
+            owners: Owners::here()?,
+            notes: Notes::default(),
+            times: Vec::new(),
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Makes what `entry` describes at `path`; its data comes from `entries`.
+    pub fn make<R: Read>(
+        &mut self,
+        path: &Path,
+        entry: &Entry,
+        entries: &mut Entries<R>,
+    ) -> Result<()> {
+        if path == Path::new("") {
+            ensure!(entry.kind.is_dir(), "the layer's own directory cannot be replaced");
+            let root = place::open_directory(self.place.root(), OsStr::new("."))?;
+            return self.finish_directory(&root, path, entry);
+        }
+        let (parent, name) = self.place.parent(path)?;
+        if entry.kind.is_dir() {
+            return self.directory(&parent, &name, path, entry);
+        }
+        self.clear(&parent, &name)?;
+        match entry.kind {
+            kind if kind.is_file() || kind.is_gnu_sparse() => {
+                self.file(&parent, &name, entry, entries)
+            }
+            kind if kind.is_hard_link() => self.link(&parent, &name, path, entry),
+            kind if kind.is_symlink() => {
+                symlinkat(OsStr::from_bytes(&entry.link), &parent, &name)
+                    .context("cannot make a symbolic link")?;
+                self.finish_by_name(&parent, &name, entry)
+            }
+            kind if kind.is_fifo() => self.node(&parent, &name, FileType::Fifo, entry),
+            kind if kind.is_character_special() => {
+                self.node(&parent, &name, FileType::CharacterDevice, entry)
+            }
+            kind if kind.is_block_special() => {
+                self.node(&parent, &name, FileType::BlockDevice, entry)
+            }
+            kind => bail!("it is of an unknown type, {:?}", char::from(kind.as_byte())),
+        }
+    }
+
+    /// The later of two entries with one name counts.
+    fn clear(&mut self, parent: &OwnedFd, name: &OsStr) -> Result<()> {
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            found => found
+                .map(drop)
+                .context("cannot look at it")
+                .and_then(|()| self.place.clear(parent, name)),
+        }
+    }
+
+    fn directory(
+        &mut self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        entry: &Entry,
+    ) -> Result<()> {
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            Ok(stat) if !place::is_whiteout(&stat) => self.place.clear(parent, name)?,
+            _ => {}
+        }
+        place::make_directory(parent, name)?;
+        let directory = place::open_directory(parent, name).context("cannot open the directory")?;
+        self.finish_directory(&directory, path, entry)
+    }
+
+    fn finish_directory(&mut self, directory: &OwnedFd, path: &Path, entry: &Entry) -> Result<()> {
+        self.finish(directory.as_fd(), entry)?;
+        self.times.push((path.into(), timespec(entry)));
+        Ok(())
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        entry: &Entry,
+        entries: &mut Entries<R>,
+    ) -> Result<()> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(parent, name, flags, Mode::from_raw_mode(0o600)).context("cannot make it")?;
+        let mut end = 0;
+        for part in &entry.map.parts {
+            self.write(&file, part.offset, part.length, entries)?;
+            end = part.offset + part.length;
+        }
+        if end < entry.map.size {
+            ftruncate(&file, entry.map.size).context("cannot set its size")?;
+        }
+        self.finish(file.as_fd(), entry)?;
+        futimens(&file, &times(timespec(entry))).context("cannot set its time")
+    }
+
+    fn write<R: Read>(
+        &mut self,
+        file: &OwnedFd,
+        mut at: u64,
+        length: u64,
+        entries: &mut Entries<R>,
+    ) -> Result<()> {
+        let end = at + length;
+        while at < end {
+            let most = self.buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let length = entries.read(&mut self.buffer[..most])?;
+            let mut bytes = &self.buffer[..length];
+            while !bytes.is_empty() {
+                let written = pwrite(file, bytes, at).context("cannot write it")?;
+                (bytes, at) = (&bytes[written..], at + written as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Only to what this layer holds itself; a link shares its inode, so there is nothing more to set.
+    fn link(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path, entry: &Entry) -> Result<()> {
+        let act = || format!("cannot link it to {:?}", entry.link.escape_ascii().to_string());
+        let target = place::clean(&entry.link).with_context(act)?;
+        ensure!(target != path, "it is a hard link to itself");
+        let (directory, target) = self.place.existing_parent(&target).with_context(act)?;
+        linkat(&directory, &target, parent, name, AtFlags::empty()).with_context(act)
+    }
+
+    /// A device: whoever is root in a user namespace only may not make one, user_namespaces(7). Number
+    /// 0:0 is overlay's mark of a deleted file, which is for `.wh.` names alone to make.
+    fn node(
+        &mut self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        kind: FileType,
+        entry: &Entry,
+    ) -> Result<()> {
+        let (major, minor) = entry.device;
+        ensure!(major < 1 << 12 && minor < 1 << 20, "there is no device {major}:{minor}");
+        if kind == FileType::CharacterDevice && (major, minor) == (0, 0) {
+            self.notes.devices += 1;
+            return Ok(());
+        }
+        let device = makedev(major as u32, minor as u32);
+        match mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device) {
+            Err(Errno::PERM) if kind != FileType::Fifo => {
+                self.notes.devices += 1;
+                Ok(())
+            }
+            made => {
+                made.context("cannot make the node")?;
+                self.finish_by_name(parent, name, entry)
+            }
+        }
+    }
+
+    /// Owner, mode and attributes of a file that is open.
+    fn finish(&mut self, file: BorrowedFd, entry: &Entry) -> Result<()> {
+        let owner = self.owners.of(entry.uid, entry.gid)?;
+        // Always: in a directory with set-group-id a new file has that group, inode(7).
+        fchown(file, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))
+            .context("cannot set its owner")?;
+        fchmod(file, Mode::from_raw_mode(entry.mode)).context("cannot set its mode")?;
+        self.notes.xattrs += xattr::set(file, &entry.xattrs)?;
+        Ok(())
+    }
+
+    /// The same for what cannot be opened: a link has an owner and a time, a node a mode too.
+    fn finish_by_name(&mut self, parent: &OwnedFd, name: &OsStr, entry: &Entry) -> Result<()> {
+        let (uid, gid) = self.owners.of(entry.uid, entry.gid)?;
+        chownat(
+            parent,
+            name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .context("cannot set its owner")?;
+        if !entry.kind.is_symlink() {
+            // chmodat(2) follows links, but this name is the node that we have just made.
+            chmodat(parent, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                .context("cannot set its mode")?;
+        }
+        utimensat(parent, name, &times(timespec(entry)), AtFlags::SYMLINK_NOFOLLOW)
+            .context("cannot set its time")
+    }
+
+    /// The times of all directories, when nothing changes in them any more.
+    pub fn finish_all(&mut self) -> Result<()> {
+        self.buffer = Vec::new();
+        for (path, time) in &self.times {
+            // It may have been replaced by something else since.
+            if let Ok(directory) = place::open(self.place.root(), path) {
+                set_time(&directory, *time)
+                    .with_context(|| format!("cannot set the time of {path:?}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// By way of /proc: a descriptor that was opened without any access is not one for futimens(2).
+pub fn set_time(directory: &OwnedFd, time: Timespec) -> rustix::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    utimensat(CWD, path, &times(time), AtFlags::empty())
+}
+
+fn timespec(entry: &Entry) -> Timespec {
+    Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() }
+}
+
+fn times(time: Timespec) -> Timestamps {
+    Timestamps { last_access: time, last_modification: time }
+}
