@@ -48,7 +48,8 @@ pub fn fill(
     }
     chroot.env.splice(0..0, env);
     chroot.command = command(image, args, std::mem::take(&mut chroot.command))?;
-    if chroot.workdir.as_os_str().is_empty() {
+    // What `main` has for no `-w`.
+    if chroot.workdir == Path::new(".") {
         chroot.workdir = Path::new("/").join(&run.working_dir);
     }
     chroot.root = paths[0].clone();

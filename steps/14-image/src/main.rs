@@ -29,7 +29,7 @@ enum Command {
 #[derive(Parser)]
 #[command(mut_arg("root", |arg| arg.value_name("IMAGE").help("The image, pulled if it is missing")))]
 #[command(mut_arg("command", |arg| arg.required(false)))]
-#[command(mut_arg("workdir", |arg| arg.default_value("").hide_default_value(true)))]
+#[command(mut_arg("workdir", |arg| arg.default_value(".").hide_default_value(true)))]
 struct Container {
     #[command(flatten)]
     chroot: chroot::Args,

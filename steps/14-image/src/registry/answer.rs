@@ -79,10 +79,9 @@ pub fn describe(error: ureq::Error) -> Error {
         ureq::Error::Io(error) if error.raw_os_error().is_some() => {
             Error::new(error).context("cannot reach it")
         }
-        ureq::Error::HostNotFound => {
-            let hint = "is there a network? `getent hosts NAME` asks the same question";
-            anyhow!("there is no host of that name, or no name server").context(Hint(hint.into()))
-        }
+        ureq::Error::HostNotFound => no_host(),
+        // The standard library has no kind for it.
+        ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup") => no_host(),
         ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
             let hint = "is there a network, or a proxy to name in HTTPS_PROXY?";
             anyhow!("nobody answers there").context(Hint(hint.into()))
@@ -93,6 +92,11 @@ pub fn describe(error: ureq::Error) -> Error {
         }
         error => anyhow!("{error}"),
     }
+}
+
+fn no_host() -> Error {
+    let hint = "is there a network? `getent hosts NAME` asks the same question";
+    anyhow!("there is no host of that name, or no name server").context(Hint(hint.into()))
 }
 
 /// An answer that is an error.

@@ -46,8 +46,7 @@ impl<R: Read> Entries<R> {
     pub fn next(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();
         loop {
-            self.skip(self.left.checked_add(self.padding).context("a size is too large")?)?;
-            (self.left, self.padding) = (0, 0);
+            self.skip()?;
             let Some(block) = self.block()? else { return Ok(None) };
             let Some(header) = header::parse(&block)? else { return Ok(None) };
             let size = header::number(&header.as_old().size)?;
@@ -141,9 +140,13 @@ impl<R: Read> Entries<R> {
         self.left
     }
 
-    fn skip(&mut self, bytes: u64) -> Result<()> {
-        let skipped = io::copy(&mut self.input.by_ref().take(bytes), &mut io::sink())?;
-        ensure!(skipped == bytes, "the archive ends within a file");
+    /// What is left of the current file. An archive may end right behind the last file's data: so do
+    /// those that umoci 0.4 writes.
+    fn skip(&mut self) -> Result<()> {
+        let skipped = io::copy(&mut self.input.by_ref().take(self.left), &mut io::sink())?;
+        ensure!(skipped == self.left, "the archive ends within a file");
+        io::copy(&mut self.input.by_ref().take(self.padding), &mut io::sink())?;
+        (self.left, self.padding) = (0, 0);
         Ok(())
     }
 
