@@ -179,25 +179,17 @@ fn prune(store: &Store) -> Result<u8> {
 }
 
 fn take(store: &Store, path: &Path, name: Option<&str>, bounds: &Bounds) -> Result<u8> {
-    let files = Files::open(path)?;
-    let images = import::images(&files, path)?;
-    ensure!(
-        name.is_none() || images.len() == 1,
-        "{} holds {} images: they keep their names",
-        path.display(),
-        images.len()
-    );
+    let act = || format!("cannot import {}", path.display());
+    let files = Files::open(path).with_context(act)?;
+    let images = import::images(&files).with_context(act)?;
+    let several = images.len() > 1 && name.is_some();
+    ensure!(!several, "{}: it holds {} images, which keep their names", act(), images.len());
     let progress = Progress::new();
     for image in &images {
-        let act = || format!("cannot import {}", path.display());
-        let called = name
-            .or(image.name.as_deref())
-            .context("the image has no name: give one")
-            .with_context(act)?;
-        let reference: Reference = called.parse()?;
-        let options = bounds.options(&progress);
-        let pulled = pull::pull(store, image.source.as_ref(), &reference.to_string(), &options)
-            .with_context(act)?;
+        let name = name.or(image.name.as_deref()).context("the image has no name: give one");
+        let reference: Reference = name.with_context(act)?.parse()?;
+        let (name, options) = (reference.to_string(), bounds.options(&progress));
+        let pulled = pull::pull(store, image.source.as_ref(), &name, &options).with_context(act)?;
         progress.say(&format!("imported {} {}", reference.short(), pulled.digest));
     }
     Ok(0)

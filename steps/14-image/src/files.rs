@@ -26,13 +26,11 @@ pub enum Member {
 
 impl Files {
     pub fn open(path: &Path) -> Result<Files> {
-        let act = || format!("cannot open {}", path.display());
-        let file = File::open(path).with_context(act)?;
-        if file.metadata().with_context(act)?.is_dir() {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
             return Ok(Files::Directory(file.into()));
         }
-        let members =
-            scan(&file).with_context(|| format!("cannot read the archive {}", path.display()))?;
+        let members = scan(&file)?;
         Ok(Files::Archive { file, members })
     }
 

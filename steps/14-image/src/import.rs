@@ -2,7 +2,6 @@
 //! `docker save` writes (moby, image/spec/spec.md, "Combined Image JSON + Filesystem Changeset").
 
 use std::io::{self, Read};
-use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -27,18 +26,15 @@ pub struct Found<'a> {
 }
 
 /// All images in `files`, in their order.
-pub fn images<'a>(files: &'a Files, path: &Path) -> Result<Vec<Found<'a>>> {
-    let found = match (
-        files.small("index.json", LARGEST_LIST)?,
-        files.small("manifest.json", LARGEST_LIST)?,
-    ) {
-        (Some(index), _) => of_layout(files, &index),
-        (None, Some(list)) => of_docker(files, &list),
-        (None, None) => bail!("{} holds neither index.json nor manifest.json", path.display()),
+pub fn images(files: &Files) -> Result<Vec<Found<'_>>> {
+    let list = |name| files.small(name, LARGEST_LIST);
+    let found = match (list("index.json")?, list("manifest.json")?) {
+        (Some(index), _) => of_layout(files, &index)?,
+        (None, Some(list)) => of_docker(files, &list)?,
+        (None, None) => bail!("it holds neither index.json nor manifest.json"),
     };
-    let found = found.with_context(|| format!("cannot read the images in {}", path.display()))?;
-    ensure!(!found.is_empty(), "{} holds no image", path.display());
-    ensure!(found.len() <= MOST_IMAGES, "{} holds more than {MOST_IMAGES} images", path.display());
+    ensure!(!found.is_empty(), "it holds no image");
+    ensure!(found.len() <= MOST_IMAGES, "it holds more than {MOST_IMAGES} images");
     Ok(found)
 }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
 
 use crate::config::Config;
 use crate::digest::Digest;
@@ -129,10 +128,9 @@ impl Work<'_> {
 
     /// Nothing of a layer that cannot be unpacked stays; its blob does if that may work another time.
     fn clean(&self, at: usize, error: &anyhow::Error) {
-        let _ = self.store.remove_tree("partial", &format!("layer-{}", self.chain[at].hex()));
-        let cause = error.root_cause();
-        let is_ours = cause.is::<Errno>() || cause.is::<rustix::io::Errno>() || self.has_failed();
-        if !is_ours {
+        let name = format!("layer-{}", self.chain[at].hex());
+        let _ = self.store.remove_tree("partial", &name);
+        if !self.has_failed() && !is_of_the_machine(error) {
             self.store.forget(&self.layers[at]);
         }
     }
@@ -169,4 +167,14 @@ impl Work<'_> {
             .with_context(|| format!("cannot give {} its place", from.display()))?;
         Ok(notes)
     }
+}
+
+/// Whether it is this machine that cannot, and not the layer that is wrong.
+fn is_of_the_machine(error: &anyhow::Error) -> bool {
+    use rustix::io::Errno as E;
+    let cause = error.root_cause();
+    let io = || E::from_io_error(cause.downcast_ref::<std::io::Error>()?);
+    let errno = cause.downcast_ref().copied().or_else(io);
+    let ours = [E::NOSPC, E::DQUOT, E::ROFS, E::IO, E::MFILE, E::NFILE, E::NOMEM, E::ACCESS];
+    errno.is_some_and(|errno: E| ours.contains(&errno))
 }

@@ -51,6 +51,8 @@ pub fn pull(
 
 /// A layer that is too large packed is too large unpacked.
 fn check_sizes(manifest: &Manifest, limits: Limits) -> Result<()> {
+    let (size, most) = (manifest.config.size, config::LARGEST);
+    ensure!(size <= most, "the config has {size} bytes, and {most} are the most");
     for layer in &manifest.layers {
         let (digest, size) = (&layer.digest, layer.size);
         ensure!(

@@ -119,8 +119,7 @@ impl Registry {
 impl Source for Registry {
     fn root(&self) -> Result<(Vec<u8>, Option<String>)> {
         let wanted = self.reference.wanted();
-        let act =
-            || format!("cannot fetch {} from {}", self.reference.short(), self.reference.host());
+        let act = || format!("cannot ask {}", self.reference.host());
         let mut response = self.get(&format!("manifests/{wanted}"), 0).with_context(act)?;
         let kind = response.headers().get("content-type").and_then(|it| it.to_str().ok());
         let kind = kind.map(|it| it.split(';').next().unwrap_or_default().trim().to_string());

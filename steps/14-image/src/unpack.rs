@@ -7,6 +7,7 @@ mod decode;
 mod entry;
 mod header;
 mod make;
+mod notes;
 mod owners;
 mod pax;
 pub mod place;
@@ -32,7 +33,7 @@ use crate::digest::Digest;
 use decode::Decoded;
 use entry::{Entries, Entry};
 use make::Maker;
-pub use make::Notes;
+pub use notes::Notes;
 
 /// How a deleted file is written down, layer.md "Whiteouts".
 const WHITEOUT: &[u8] = b".wh.";

@@ -24,8 +24,8 @@ const BUNDLES: [&str; 4] = [
 const USER_AGENT: &str = concat!("container-workshop/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// What speaks to `host`, and to whomever it redirects us: there `Authorization` is left out. `plain`:
-/// http will do, and any certificate.
+/// What speaks to `host`, and to whomever it redirects us: there `Authorization` is left out, even on
+/// the same host, for another port may be another's. `plain`: http will do.
 pub fn agent(args: &Args, host: &str, plain: bool) -> Result<Agent> {
     let tls = TlsConfig::builder().root_certs(roots(args)?).disable_verification(args.insecure);
     // What is on this machine is not to be looked for by a proxy.
@@ -34,7 +34,7 @@ pub fn agent(args: &Args, host: &str, plain: bool) -> Result<Agent> {
         .tls_config(tls.build())
         .proxy(proxy)
         .https_only(!plain)
-        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .redirect_auth_headers(RedirectAuthHeaders::Never)
         .http_status_as_error(false)
         .user_agent(USER_AGENT)
         .timeout_connect(Some(args.timeout.min(CONNECT)))

@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::{Errno, pwrite};
 
 use super::entry::{Entries, Entry};
+use super::notes::Notes;
 use super::owners::Owners;
 use super::place::{self, Place};
 use super::xattr;
@@ -29,22 +30,6 @@ pub struct Maker {
     /// A directory's time changes with each file in it, so it is set last.
     pub times: Vec<(PathBuf, Timespec)>,
     buffer: Vec<u8>,
-}
-
-/// What could not be made as it is in the archive, and is no reason to fail.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Notes {
-    pub devices: u64,
-    pub owners: u64,
-    pub xattrs: u64,
-}
-
-impl std::ops::AddAssign for Notes {
-    fn add_assign(&mut self, more: Notes) {
-        self.devices += more.devices;
-        self.owners += more.owners;
-        self.xattrs += more.xattrs;
-    }
 }
 
 impl Maker {

@@ -1,0 +1,332 @@
+//! What is unpacked is what the archive says, and what others make of it: owners, modes, times, links,
+//! attributes, holes; whiteouts of every kind, in overlay's form and when all layers are one tree.
+
+mod kit;
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use kit::layout::{Layer, Layout};
+use kit::tar::{Header, Tar};
+use kit::tree::{self, Tree};
+use kit::{Place, Skipped, Test, need, tool};
+use serde_json::json;
+
+const TESTS: &[Test] = &[
+    ("every kind of file", every_kind),
+    ("names in GNU's and PAX's way", long_names),
+    ("sparse files in each of four ways", sparse),
+    ("whiteouts of every kind", whiteouts),
+    ("whiteouts as overlay has them", marks),
+    ("parents that only the layers below describe", implied),
+    ("gzip, zstd and plain are the same", packings),
+    ("a tree a thousand directories deep", deep),
+    ("the same tree as umoci's", umoci),
+    ("the same tree as tar's", tar),
+];
+
+fn main() -> ExitCode {
+    kit::main(TESTS)
+}
+
+/// Imports an image of these layers and puts its files into one directory.
+fn unpack(place: &Place, layers: &[Layer]) -> Result<PathBuf> {
+    let layout = Layout::new(&place.path("layout"))?;
+    layout.image(layers, json!({}))?;
+    place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    place.ok(&["unpack", "a", "files"])?;
+    Ok(place.path("home/files"))
+}
+
+fn one(place: &Place, tar: &Tar) -> Result<PathBuf> {
+    unpack(place, &[Layer::gzip(&tar.clone().end())?])
+}
+
+/// The directory of the one layer in the store that holds `name`.
+fn layer_with(place: &Place, name: &str) -> Result<PathBuf> {
+    let layers = fs::read_dir(place.store().join("layers"))?.flatten().map(|it| it.path());
+    let mut found = layers.filter(|it| it.join(name).symlink_metadata().is_ok());
+    found.next().with_context(|| format!("no layer has {name}"))
+}
+
+fn file(name: &str, mode: u64, uid: u64, gid: u64) -> Tar {
+    Tar::new().header(Header::new(name, b'0', 0).mode(mode).owner(uid, gid))
+}
+
+fn all_kinds() -> Tar {
+    let mut tar = Tar::new().header(Header::new("./", b'5', 0).mode(0o711));
+    for (name, mode, uid, gid) in [
+        ("setuid", 0o4755, 0, 0), ("setgid", 0o2755, 0, 8), ("sticky", 0o1644, 33, 33),
+        ("nothing", 0, 65534, 65534), ("plain", 0o640, 1, 2),
+    ] {
+        tar.0.extend(file(name, mode, uid, gid).0);
+    }
+    tar.header(Header::new("shared/", b'5', 0).mode(0o2775).owner(0, 50))
+        .file("shared/file", b"of root's group all the same")
+        .header(Header::new("closed/", b'5', 0).mode(0o500).owner(7, 7))
+        .file("closed/file", b"in a directory that nobody may write to")
+        .symlink("link", "plain")
+        .symlink("dangling", "/nowhere/at/all")
+        .hardlink("hard", "plain")
+        .hardlink("hard link to a link", "dangling")
+        .header(&Header::new("fifo", b'6', 0))
+        .pax(&[("SCHILY.xattr.user.one", b"1\n2"), ("mtime", b"1234567890.987654321")])
+        .file("attributed", b"x")
+        .pax(&[("mtime", b"-86400.5")])
+        .file("older than 1970", b"x")
+        .file("a name \xc3\xa9 with \x01 bytes", b"x")
+}
+
+fn every_kind(place: &Place) -> Result<()> {
+    let files = one(place, &all_kinds())?;
+    let status = |name: &str| fs::symlink_metadata(files.join(name)).context(name.to_string());
+    let owner = |uid: u32| if place.is_root() { uid } else { status("setuid").map_or(0, |it| it.uid()) };
+    for (name, mode, uid) in [
+        ("", 0o40711, 0), ("setuid", 0o104755, 0), ("sticky", 0o101644, 33), ("nothing", 0o100000, 65534),
+        ("closed", 0o40500, 7), ("shared", 0o42775, 0), ("fifo", 0o10644, 0),
+    ] {
+        let found = status(name)?;
+        ensure!(found.mode() == mode, "{name}: mode {:o}", found.mode());
+        ensure!(found.uid() == owner(uid), "{name}: owner {}", found.uid());
+        ensure!(name == "fifo" || name == "nothing" || name == "sticky" || found.mtime() == 1_000_000_000, "{name}: {}", found.mtime());
+    }
+    if place.is_root() {
+        ensure!(status("shared/file")?.gid() == 0, "a group was inherited");
+        ensure!(status("setgid")?.gid() == 8, "a group is another");
+    }
+    ensure!(status("hard")?.ino() == status("plain")?.ino(), "a hard link is a copy");
+    ensure!(status("hard link to a link")?.is_symlink(), "a hard link was followed");
+    ensure!((status("attributed")?.mtime(), status("attributed")?.mtime_nsec()) == (1_234_567_890, 987_654_321), "a time is another");
+    ensure!(status("older than 1970")?.mtime() == -86401, "{}", status("older than 1970")?.mtime());
+    let mut value = [0; 8];
+    let length = rustix::fs::getxattr(files.join("attributed"), "user.one", &mut value[..])?;
+    ensure!(&value[..length] == b"1\n2", "an attribute is another: {value:?}");
+    Ok(())
+}
+
+fn long_names(place: &Place) -> Result<()> {
+    let long = |letter: &str| format!("{}/{}", letter.repeat(200), letter.repeat(250));
+    let (gnu, pax) = (long("g"), long("p"));
+    let mut prefixed = Header::new("name", b'0', 0);
+    prefixed.put(345, b"a/prefix");
+    let tar = Tar::new()
+        .extension(b'L', format!("{gnu}\0").as_bytes())
+        .file("short", b"")
+        .extension(b'K', format!("{gnu}\0").as_bytes())
+        .symlink("gnu", "short")
+        .pax(&[("path", pax.as_bytes()), ("comment", b"nothing")])
+        .file("short", b"")
+        .pax(&[("linkpath", pax.as_bytes())])
+        .symlink("pax", "short")
+        .extension(b'g', b"20 comment=something")
+        .header(&prefixed);
+    let files = one(place, &tar)?;
+    for name in [gnu.as_str(), &pax, "a/prefix/name"] {
+        ensure!(files.join(name).exists(), "{name} is missing");
+    }
+    for (link, target) in [("gnu", &gnu), ("pax", &pax)] {
+        ensure!(fs::read_link(files.join(link))? == Path::new(target), "{link} is another");
+    }
+    Ok(())
+}
+
+/// `..data..data` of five megabytes and more.
+fn sparse(place: &Place) -> Result<()> {
+    let size = (5 << 20) + 7;
+    let data = [&[1; 1000][..], &[2; 7]].concat();
+    let map = [4096, 1000, 5 << 20, 7];
+    let digits = |it: &[u64]| it.iter().map(u64::to_string).collect::<Vec<_>>();
+    let mut old = Header::new("old", b'S', data.len());
+    old.gnu().octal(483, 12, size);
+    for (at, part) in map.chunks(2).enumerate() {
+        old.octal(386 + 24 * at, 12, part[0]).octal(398 + 24 * at, 12, part[1]);
+    }
+    let size_text = size.to_string();
+    let numbers = digits(&map);
+    let mut zero: Vec<(&str, &[u8])> = vec![("GNU.sparse.size", size_text.as_bytes()), ("GNU.sparse.numblocks", b"2")];
+    for pair in numbers.chunks(2) {
+        zero.push(("GNU.sparse.offset", pair[0].as_bytes()));
+        zero.push(("GNU.sparse.numbytes", pair[1].as_bytes()));
+    }
+    let list = numbers.join(",");
+    let mut block = format!("2\n{}\n", numbers.join("\n")).into_bytes();
+    block.resize(512, 0);
+    let tar = Tar::new()
+        .header(&old).data(&data)
+        .pax(&zero).file("zero", &data)
+        .pax(&[("GNU.sparse.size", size_text.as_bytes()), ("GNU.sparse.map", list.as_bytes()), ("GNU.sparse.name", b"one")])
+        .file("GNUSparseFile.0/one", &data)
+        .pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", size_text.as_bytes()), ("GNU.sparse.name", b"two")])
+        .file("GNUSparseFile.0/two", &[&block[..], &data].concat());
+    let files = one(place, &tar)?;
+    for name in ["old", "zero", "one", "two"] {
+        let file = fs::File::open(files.join(name)).context(name)?;
+        let status = file.metadata()?;
+        let mut bytes = vec![0; size as usize];
+        file.read_exact_at(&mut bytes, 0).with_context(|| format!("{name}: {}", status.len()))?;
+        let ones = bytes[4096..5096].iter().all(|&it| it == 1);
+        let twos = bytes[5 << 20..].iter().all(|&it| it == 2);
+        let holes = bytes[..4096].iter().chain(&bytes[5096..5 << 20]).all(|&it| it == 0);
+        ensure!(status.len() == size && ones && twos && holes, "{name} holds something else");
+        ensure!(status.blocks() < 200, "{name} has no holes: {} blocks", status.blocks());
+    }
+    Ok(())
+}
+
+/// Three layers: the second deletes in every way, the third brings things back.
+fn deleting() -> Result<Vec<Layer>> {
+    let bottom = ["a/one", "a/two", "b/one", "b/sub/two", "c/one", "d/one", "e", "f", "g/one", "h/one", "i/one"]
+        .iter().fold(Tar::new(), |tar, name| tar.file(name, b"bottom"));
+    let middle = Tar::new()
+        .file("a/.wh.one", b"")
+        .file("b/.wh..wh..opq", b"")
+        .file("b/new", b"middle")
+        .file(".wh.c", b"")
+        // Deleted and made anew, in both orders.
+        .file(".wh.d", b"").dir("d/").file("d/new", b"middle")
+        .file("e", b"middle").file(".wh.e", b"")
+        .file(".wh.f", b"").dir("f/").file("f/new", b"middle")
+        .dir("g/").file("g/new", b"middle").file(".wh.g", b"")
+        // A directory becomes a file, and one that is opaque only at the end.
+        .file("h", b"middle")
+        .file("i/new", b"middle").file("i/.wh..wh..opq", b"")
+        .file(".wh.never-there", b"")
+        .file(".wh..wh.plnk", b"");
+    let top = Tar::new().file("c/back", b"top").file("a/.wh.two", b"").file("a/three", b"top");
+    [bottom, middle, top].iter().map(|tar| Layer::gzip(&tar.clone().end())).collect()
+}
+
+const LEFT: [&str; 9] =
+    ["a/three", "b/new", "c/back", "d/new", "e", "f/new", "g/new", "h", "i/new"];
+
+fn listed(tree: &Tree) -> Vec<String> {
+    let files = tree.iter().filter(|(_, line)| line.starts_with("100"));
+    files.map(|(path, _)| path.display().to_string()).collect()
+}
+
+fn whiteouts(place: &Place) -> Result<()> {
+    let files = unpack(place, &deleting()?)?;
+    let found = listed(&tree::of(&files, &[])?);
+    ensure!(found == LEFT, "{found:?} are left");
+    Ok(())
+}
+
+/// The kernel makes the same of the marks: a shell in a container lists the files.
+fn marks(place: &Place) -> Result<()> {
+    need(&[("busybox", "busybox-static")])?;
+    let mut layers = deleting()?;
+    let busybox = fs::read("/usr/bin/busybox").or_else(|_| fs::read("/bin/busybox"))?;
+    let mut header = Header::new("bin/busybox", b'0', busybox.len());
+    header.mode(0o755);
+    layers.push(Layer::gzip(&Tar::new().header(&header).data(&busybox).end())?);
+    let layout = Layout::new(&place.path("layout"))?;
+    layout.image(&layers, json!({}))?;
+    place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    let script = "cd /; find a b c d e f g h i -type f | sort";
+    let words = ["run", "--network", "none", "a", "/bin/busybox", "sh", "-c", script];
+    let found = place.ok(&words)?;
+    let found: Vec<&str> = found.lines().collect();
+    ensure!(found == LEFT, "{found:?} are left");
+    let middle = layer_with(place, "h")?;
+    ensure!(fs::symlink_metadata(middle.join("c"))?.rdev() == 0, "the mark is no device 0:0");
+    Ok(())
+}
+
+fn implied(place: &Place) -> Result<()> {
+    let below = Tar::new()
+        .header(Header::new("d/", b'5', 0).mode(0o1777).owner(3, 4))
+        .header(Header::new("d/e/", b'5', 0).mode(0o700));
+    let above = Tar::new().file("d/e/file", b"").file("new/file", b"");
+    unpack(place, &[Layer::gzip(&below.end())?, Layer::gzip(&above.end())?])?;
+    let layer = layer_with(place, "new")?;
+    let mode = |name: &str| Ok::<_, anyhow::Error>(fs::metadata(layer.join(name))?.mode() & 0o7777);
+    ensure!(mode("d")? == 0o1777, "d has mode {:o}", mode("d")?);
+    ensure!(mode("d/e")? == 0o700, "d/e has mode {:o}", mode("d/e")?);
+    ensure!(mode("new")? == 0o755, "new has mode {:o}", mode("new")?);
+    let status = fs::metadata(layer.join("d"))?;
+    ensure!(status.mtime() == 1_000_000_000, "d has another time");
+    let owner = (status.uid(), status.gid());
+    ensure!(!place.is_root() || owner == (3, 4), "d is {owner:?}'s");
+    Ok(())
+}
+
+fn packings(place: &Place) -> Result<()> {
+    let tar = all_kinds().end();
+    let mut trees = Vec::new();
+    for (name, layer) in [("gzip", Layer::gzip(&tar)?), ("zstd", Layer::zstd(&tar)?), ("plain", Layer::plain(&tar))] {
+        let layout = Layout::new(&place.path(name))?;
+        layout.image(&[layer], json!({}))?;
+        let store = format!("--store={}", place.path(&format!("home/{name}-store")).display());
+        place.ok(&[&store, "import", &place.path(name).to_string_lossy(), "a"])?;
+        place.ok(&[&store, "unpack", "a", name])?;
+        trees.push(tree::of(&place.path("home").join(name), &[])?);
+    }
+    tree::same(&trees[0], &trees[1]).context("gzip and zstd")?;
+    tree::same(&trees[0], &trees[2]).context("gzip and plain")
+}
+
+/// Longer than the kernel takes at once: it is made through links, and removed again.
+fn deep(place: &Place) -> Result<()> {
+    let half = "d/".repeat(600);
+    let tar = Tar::new()
+        .pax(&[("path", format!("{half}x").as_bytes())]).file("x", b"")
+        .pax(&[("linkpath", half.trim_end_matches('/').as_bytes())]).symlink("l", "x")
+        .pax(&[("path", format!("l/{half}x").as_bytes())]).file("x", b"");
+    let layout = Layout::new(&place.path("layout"))?;
+    layout.image(&[Layer::gzip(&tar.end())?], json!({}))?;
+    place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    place.ok(&["rm", "a"])?;
+    let left = fs::read_dir(place.store().join("layers"))?.count();
+    ensure!(left == 0, "{left} layers are left");
+    Ok(())
+}
+
+/// As root: others cannot give files to other users.
+fn root_only(place: &Place) -> Result<()> {
+    ensure!(place.is_root(), Skipped("umoci and tar need root to set owners".into()));
+    Ok(())
+}
+
+fn umoci(place: &Place) -> Result<()> {
+    root_only(place)?;
+    need(&[("umoci", "umoci")])?;
+    let layers = [Layer::gzip(&all_kinds().end())?, Layer::gzip(&Tar::new()
+        .header(Header::new("null", b'3', 0).device(1, 3))
+        .header(Header::new("disk", b'4', 0).device(259, 70000))
+        .file(".wh.sticky", b"").file("later", b"").end())?];
+    let files = unpack(place, &layers)?;
+    let layout = place.path("layout");
+    let index = fs::read_to_string(layout.join("index.json"))?;
+    let mut index: serde_json::Value = serde_json::from_str(&index)?;
+    index["manifests"][0]["annotations"] = json!({"org.opencontainers.image.ref.name": "a"});
+    fs::write(layout.join("index.json"), index.to_string())?;
+    let theirs = place.path("umoci");
+    let image = format!("{}:a", layout.display());
+    tool("umoci", &["raw", "unpack", "--image", &image, &theirs.to_string_lossy()])?;
+    compare(&files, &theirs)
+}
+
+fn tar(place: &Place) -> Result<()> {
+    root_only(place)?;
+    need(&[("tar", "tar")])?;
+    let archive = place.path("archive.tar");
+    fs::write(&archive, all_kinds().end())?;
+    let theirs = place.directory("tar")?;
+    let (archive, to) = (archive.to_string_lossy(), theirs.to_string_lossy());
+    tool("tar", &["xpf", &archive, "-C", &to, "--numeric-owner", "--xattrs", "--xattrs-include=*"])?;
+    compare(&one(place, &all_kinds())?, &theirs)
+}
+
+/// But for the layer's own directory where it is not described.
+fn compare(ours: &Path, theirs: &Path) -> Result<()> {
+    let (mut ours, mut theirs) = (tree::of(ours, &[])?, tree::of(theirs, &[])?);
+    // The second layer changes it, and says nothing of its time.
+    let root = Path::new("");
+    let mode = |tree: &mut Tree| tree.remove(root).map(|it| it.split(' ').take(2).collect::<String>());
+    let (our_root, their_root) = (mode(&mut ours), mode(&mut theirs));
+    ensure!(our_root == their_root, "the root: {our_root:?} and {their_root:?}");
+    tree::same(&ours, &theirs)
+}
