@@ -86,7 +86,12 @@ pub fn layer(
 ) -> Result<Layer> {
     thread::scope(|scope| {
         let (decoded, thread) = decode::start(scope, blob, watch.limits.bytes, watch.progress)?;
-        let mut unpacker = Unpacker { maker: Maker::new(root)?, watch, bottom, files: 0, bytes: 0 };
+        let mut maker = Maker::new(root)?;
+        if !bottom {
+            // The layer's own directory is the root of what the container sees.
+            maker.place.implied.push(PathBuf::new());
+        }
+        let mut unpacker = Unpacker { maker, watch, bottom, files: 0, bytes: 0 };
         unpacker.all(decoded)?;
         let digest = thread.join().ok().context("the decoder has panicked")?;
         ensure!(digest == *diff_id, "it unpacks to {digest} and should be {diff_id}");

@@ -59,8 +59,11 @@ fn file(name: &str, mode: u64, uid: u64, gid: u64) -> Tar {
 fn all_kinds() -> Tar {
     let mut tar = Tar::new().header(Header::new("./", b'5', 0).mode(0o711));
     for (name, mode, uid, gid) in [
-        ("setuid", 0o4755, 0, 0), ("setgid", 0o2755, 0, 8), ("sticky", 0o1644, 33, 33),
-        ("nothing", 0, 65534, 65534), ("plain", 0o640, 1, 2),
+        ("setuid", 0o4755, 0, 0),
+        ("setgid", 0o2755, 0, 8),
+        ("sticky", 0o1644, 33, 33),
+        ("nothing", 0, 65534, 65534),
+        ("plain", 0o640, 1, 2),
     ] {
         tar.0.extend(file(name, mode, uid, gid).0);
     }
@@ -77,21 +80,34 @@ fn all_kinds() -> Tar {
         .file("attributed", b"x")
         .pax(&[("mtime", b"-86400.5")])
         .file("older than 1970", b"x")
-        .file("a name \xc3\xa9 with \x01 bytes", b"x")
+        .file("a name é with \x01 bytes", b"x")
 }
 
 fn every_kind(place: &Place) -> Result<()> {
     let files = one(place, &all_kinds())?;
     let status = |name: &str| fs::symlink_metadata(files.join(name)).context(name.to_string());
-    let owner = |uid: u32| if place.is_root() { uid } else { status("setuid").map_or(0, |it| it.uid()) };
+    let owner =
+        |uid: u32| if place.is_root() { uid } else { status("setuid").map_or(0, |it| it.uid()) };
     for (name, mode, uid) in [
-        ("", 0o40711, 0), ("setuid", 0o104755, 0), ("sticky", 0o101644, 33), ("nothing", 0o100000, 65534),
-        ("closed", 0o40500, 7), ("shared", 0o42775, 0), ("fifo", 0o10644, 0),
+        ("", 0o40711, 0),
+        ("setuid", 0o104755, 0),
+        ("sticky", 0o101644, 33),
+        ("nothing", 0o100000, 65534),
+        ("closed", 0o40500, 7),
+        ("shared", 0o42775, 0),
+        ("fifo", 0o10644, 0),
     ] {
         let found = status(name)?;
         ensure!(found.mode() == mode, "{name}: mode {:o}", found.mode());
         ensure!(found.uid() == owner(uid), "{name}: owner {}", found.uid());
-        ensure!(name == "fifo" || name == "nothing" || name == "sticky" || found.mtime() == 1_000_000_000, "{name}: {}", found.mtime());
+        ensure!(
+            name == "fifo"
+                || name == "nothing"
+                || name == "sticky"
+                || found.mtime() == 1_000_000_000,
+            "{name}: {}",
+            found.mtime()
+        );
     }
     if place.is_root() {
         ensure!(status("shared/file")?.gid() == 0, "a group was inherited");
@@ -99,7 +115,11 @@ fn every_kind(place: &Place) -> Result<()> {
     }
     ensure!(status("hard")?.ino() == status("plain")?.ino(), "a hard link is a copy");
     ensure!(status("hard link to a link")?.is_symlink(), "a hard link was followed");
-    ensure!((status("attributed")?.mtime(), status("attributed")?.mtime_nsec()) == (1_234_567_890, 987_654_321), "a time is another");
+    ensure!(
+        (status("attributed")?.mtime(), status("attributed")?.mtime_nsec())
+            == (1_234_567_890, 987_654_321),
+        "a time is another"
+    );
     ensure!(status("older than 1970")?.mtime() == -86401, "{}", status("older than 1970")?.mtime());
     let mut value = [0; 8];
     let length = rustix::fs::getxattr(files.join("attributed"), "user.one", &mut value[..])?;
@@ -146,7 +166,8 @@ fn sparse(place: &Place) -> Result<()> {
     }
     let size_text = size.to_string();
     let numbers = digits(&map);
-    let mut zero: Vec<(&str, &[u8])> = vec![("GNU.sparse.size", size_text.as_bytes()), ("GNU.sparse.numblocks", b"2")];
+    let mut zero: Vec<(&str, &[u8])> =
+        vec![("GNU.sparse.size", size_text.as_bytes()), ("GNU.sparse.numblocks", b"2")];
     for pair in numbers.chunks(2) {
         zero.push(("GNU.sparse.offset", pair[0].as_bytes()));
         zero.push(("GNU.sparse.numbytes", pair[1].as_bytes()));
@@ -155,11 +176,22 @@ fn sparse(place: &Place) -> Result<()> {
     let mut block = format!("2\n{}\n", numbers.join("\n")).into_bytes();
     block.resize(512, 0);
     let tar = Tar::new()
-        .header(&old).data(&data)
-        .pax(&zero).file("zero", &data)
-        .pax(&[("GNU.sparse.size", size_text.as_bytes()), ("GNU.sparse.map", list.as_bytes()), ("GNU.sparse.name", b"one")])
+        .header(&old)
+        .data(&data)
+        .pax(&zero)
+        .file("zero", &data)
+        .pax(&[
+            ("GNU.sparse.size", size_text.as_bytes()),
+            ("GNU.sparse.map", list.as_bytes()),
+            ("GNU.sparse.name", b"one"),
+        ])
         .file("GNUSparseFile.0/one", &data)
-        .pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", size_text.as_bytes()), ("GNU.sparse.name", b"two")])
+        .pax(&[
+            ("GNU.sparse.major", b"1"),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.realsize", size_text.as_bytes()),
+            ("GNU.sparse.name", b"two"),
+        ])
         .file("GNUSparseFile.0/two", &[&block[..], &data].concat());
     let files = one(place, &tar)?;
     for name in ["old", "zero", "one", "two"] {
@@ -178,21 +210,42 @@ fn sparse(place: &Place) -> Result<()> {
 
 /// Three layers: the second deletes in every way, the third brings things back.
 fn deleting() -> Result<Vec<Layer>> {
-    let bottom = ["a/one", "a/two", "b/one", "b/sub/two", "c/one", "d/one", "e", "f", "g/one", "h/one", "i/one"]
-        .iter().fold(Tar::new(), |tar, name| tar.file(name, b"bottom"));
+    let bottom = [
+        "a/one",
+        "a/two",
+        "b/one",
+        "b/sub/two",
+        "c/one",
+        "d/one",
+        "e",
+        "f",
+        "g/one",
+        "h/one",
+        "i/one",
+    ]
+    .iter()
+    .fold(Tar::new(), |tar, name| tar.file(name, b"bottom"));
     let middle = Tar::new()
         .file("a/.wh.one", b"")
         .file("b/.wh..wh..opq", b"")
         .file("b/new", b"middle")
         .file(".wh.c", b"")
         // Deleted and made anew, in both orders.
-        .file(".wh.d", b"").dir("d/").file("d/new", b"middle")
-        .file("e", b"middle").file(".wh.e", b"")
-        .file(".wh.f", b"").dir("f/").file("f/new", b"middle")
-        .dir("g/").file("g/new", b"middle").file(".wh.g", b"")
+        .file(".wh.d", b"")
+        .dir("d/")
+        .file("d/new", b"middle")
+        .file("e", b"middle")
+        .file(".wh.e", b"")
+        .file(".wh.f", b"")
+        .dir("f/")
+        .file("f/new", b"middle")
+        .dir("g/")
+        .file("g/new", b"middle")
+        .file(".wh.g", b"")
         // A directory becomes a file, and one that is opaque only at the end.
         .file("h", b"middle")
-        .file("i/new", b"middle").file("i/.wh..wh..opq", b"")
+        .file("i/new", b"middle")
+        .file("i/.wh..wh..opq", b"")
         .file(".wh.never-there", b"")
         .file(".wh..wh.plnk", b"");
     let top = Tar::new().file("c/back", b"top").file("a/.wh.two", b"").file("a/three", b"top");
@@ -256,7 +309,9 @@ fn implied(place: &Place) -> Result<()> {
 fn packings(place: &Place) -> Result<()> {
     let tar = all_kinds().end();
     let mut trees = Vec::new();
-    for (name, layer) in [("gzip", Layer::gzip(&tar)?), ("zstd", Layer::zstd(&tar)?), ("plain", Layer::plain(&tar))] {
+    for (name, layer) in
+        [("gzip", Layer::gzip(&tar)?), ("zstd", Layer::zstd(&tar)?), ("plain", Layer::plain(&tar))]
+    {
         let layout = Layout::new(&place.path(name))?;
         layout.image(&[layer], json!({}))?;
         let store = format!("--store={}", place.path(&format!("home/{name}-store")).display());
@@ -272,9 +327,12 @@ fn packings(place: &Place) -> Result<()> {
 fn deep(place: &Place) -> Result<()> {
     let half = "d/".repeat(600);
     let tar = Tar::new()
-        .pax(&[("path", format!("{half}x").as_bytes())]).file("x", b"")
-        .pax(&[("linkpath", half.trim_end_matches('/').as_bytes())]).symlink("l", "x")
-        .pax(&[("path", format!("l/{half}x").as_bytes())]).file("x", b"");
+        .pax(&[("path", format!("{half}x").as_bytes())])
+        .file("x", b"")
+        .pax(&[("linkpath", half.trim_end_matches('/').as_bytes())])
+        .symlink("l", "x")
+        .pax(&[("path", format!("l/{half}x").as_bytes())])
+        .file("x", b"");
     let layout = Layout::new(&place.path("layout"))?;
     layout.image(&[Layer::gzip(&tar.end())?], json!({}))?;
     place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
@@ -293,10 +351,17 @@ fn root_only(place: &Place) -> Result<()> {
 fn umoci(place: &Place) -> Result<()> {
     root_only(place)?;
     need(&[("umoci", "umoci")])?;
-    let layers = [Layer::gzip(&all_kinds().end())?, Layer::gzip(&Tar::new()
-        .header(Header::new("null", b'3', 0).device(1, 3))
-        .header(Header::new("disk", b'4', 0).device(259, 70000))
-        .file(".wh.sticky", b"").file("later", b"").end())?];
+    let layers = [
+        Layer::gzip(&all_kinds().end())?,
+        Layer::gzip(
+            &Tar::new()
+                .header(Header::new("null", b'3', 0).device(1, 3))
+                .header(Header::new("disk", b'4', 0).device(259, 70000))
+                .file(".wh.sticky", b"")
+                .file("later", b"")
+                .end(),
+        )?,
+    ];
     let files = unpack(place, &layers)?;
     let layout = place.path("layout");
     let index = fs::read_to_string(layout.join("index.json"))?;
@@ -316,7 +381,10 @@ fn tar(place: &Place) -> Result<()> {
     fs::write(&archive, all_kinds().end())?;
     let theirs = place.directory("tar")?;
     let (archive, to) = (archive.to_string_lossy(), theirs.to_string_lossy());
-    tool("tar", &["xpf", &archive, "-C", &to, "--numeric-owner", "--xattrs", "--xattrs-include=*"])?;
+    tool(
+        "tar",
+        &["xpf", &archive, "-C", &to, "--numeric-owner", "--xattrs", "--xattrs-include=*"],
+    )?;
     compare(&one(place, &all_kinds())?, &theirs)
 }
 
@@ -325,7 +393,8 @@ fn compare(ours: &Path, theirs: &Path) -> Result<()> {
     let (mut ours, mut theirs) = (tree::of(ours, &[])?, tree::of(theirs, &[])?);
     // The second layer changes it, and says nothing of its time.
     let root = Path::new("");
-    let mode = |tree: &mut Tree| tree.remove(root).map(|it| it.split(' ').take(2).collect::<String>());
+    let mode =
+        |tree: &mut Tree| tree.remove(root).map(|it| it.split(' ').take(2).collect::<String>());
     let (our_root, their_root) = (mode(&mut ours), mode(&mut theirs));
     ensure!(our_root == their_root, "the root: {our_root:?} and {their_root:?}");
     tree::same(&ours, &theirs)

@@ -34,5 +34,6 @@ fn look(layer: &OwnedFd, path: &Path) -> Option<Stat> {
 fn open(layer: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let path = if path == Path::new("") { Path::new(".") } else { path };
     openat2(layer, path, flags, Mode::empty(), resolve)
 }
