@@ -195,7 +195,8 @@ fn take(store: &Store, path: &Path, name: Option<&str>, bounds: &Bounds) -> Resu
     Ok(0)
 }
 
-/// The image to run, fetched if it is not there; `Err` is the exit code of the fetching that failed.
+/// The image to run, fetched if it is not there; `Err` is the exit code of the fetching that
+/// failed.
 pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<Result<(Store, Image), u8>> {
     let store = Store::open(path)?;
     if let Some(image) = store.find(name)? {

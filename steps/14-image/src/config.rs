@@ -87,8 +87,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The name of each layer together with all that are below it: what it is unpacked to may depend
-    /// on them. image-spec, config.md, "Layer ChainID".
+    /// The name of each layer together with all that are below it: what it is unpacked to may
+    /// depend on them. image-spec, config.md, "Layer ChainID".
     pub fn chain_ids(&self) -> Vec<Digest> {
         let mut chain: Vec<Digest> = Vec::new();
         for diff_id in &self.rootfs.diff_ids {

@@ -1,5 +1,6 @@
-//! From an image to a container: its layers become those of step 8, and its config says what was not
-//! said on the command line. Nothing is copied, so an image of a gigabyte starts like a small one.
+//! From an image to a container: its layers become those of step 8, and its config says what was
+//! not said on the command line. Nothing is copied, so an image of a gigabyte starts like a small
+//! one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use chroot::Hint;
 
+use crate::commands;
 use crate::passwd;
 use crate::store::{Image, Store, use_directory};
 
@@ -19,6 +21,8 @@ pub struct Args {
     /// Run this in the place of the image's entrypoint
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<OsString>,
+    #[command(flatten)]
+    pub pull: commands::PullArgs,
 }
 
 /// The layers of a container are not pruned while this is held.
@@ -26,13 +30,21 @@ pub struct InUse {
     _layers: Vec<File>,
 }
 
-/// Fills in what the command line leaves open.
-pub fn fill(
-    store: &Store,
-    image: &Image,
-    args: &Args,
-    (chroot, user, overlay): (&mut chroot::Args, &mut user::Args, &mut overlay::Args),
-) -> Result<InUse> {
+/// What an image has a say in.
+type Flags<'a> = (&'a mut chroot::Args, &'a mut user::Args, &'a mut overlay::Args);
+
+/// Finds the image, pulls it if it is missing, and fills in what the command line leaves open. Where
+/// the pull has failed, and said why, there is its exit code.
+pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<Result<InUse, u8>> {
+    let name = flags.0.root.to_string_lossy().into_owned();
+    match commands::bring(store, &name, &args.pull)? {
+        Ok((store, image)) => fill(&store, &image, args, flags).map(Ok),
+        Err(code) => Ok(Err(code)),
+    }
+}
+
+fn fill(store: &Store, image: &Image, args: &Args, flags: Flags) -> Result<InUse> {
+    let (chroot, user, overlay) = flags;
     let paths: Vec<PathBuf> = image.chain.iter().map(|chain| store.layer(chain)).collect();
     let layers = paths.iter().map(|path| use_directory(path)).collect::<Result<Vec<_>>>()?;
     let open = |it: &File| Ok(OwnedFd::from(it.try_clone().context("cannot copy a descriptor")?));
@@ -57,7 +69,8 @@ pub fn fill(
     Ok(InUse { _layers: layers })
 }
 
-/// image-spec, config.md: Entrypoint is what always runs, Cmd its arguments unless there are others.
+/// image-spec, config.md: Entrypoint is what always runs, Cmd its arguments unless there are
+/// others.
 fn command(image: &Image, args: &Args, given: Vec<OsString>) -> Result<Vec<OsString>> {
     let run = &image.config.config;
     let words = |list: &[String]| list.iter().map(OsString::from).collect::<Vec<_>>();

@@ -1,5 +1,5 @@
-//! An image as files for others: an OCI image layout in a directory, or in an archive that is one and
-//! has Docker's manifest.json too, so that docker, podman and skopeo load it.
+//! An image as files for others: an OCI image layout in a directory, or in an archive that is one
+//! and has Docker's manifest.json too, so that docker, podman and skopeo load it.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! The files of an image that came by USB stick: in a directory, or in a tar archive whose members are
-//! found once and then read where they lie.
+//! The files of an image that came by USB stick: in a directory, or in a tar archive whose members
+//! are found once and then read where they lie.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! All layers of an image as one plain directory, for programs that know nothing of layers. What the
-//! kernel does when it shows an overlay is done here once: marks delete, the rest is copied.
+//! All layers of an image as one plain directory, for programs that know nothing of layers. What
+//! the kernel does when it shows an overlay is done here once: marks delete, the rest is copied.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
-//! Several layers at once: each is fetched, then unpacked beside its place. It gets its place when all
-//! that are below it have theirs, so that what is in the store is always whole. Memory is bounded by
-//! the number of workers, not by the size or the number of layers.
+//! Several layers at once: each is fetched, then unpacked beside its place. It gets its place when
+//! all that are below it have theirs, so that what is in the store is always whole. Memory is
+//! bounded by the number of workers, not by the size or the number of layers.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -126,7 +126,8 @@ impl Work<'_> {
         unpack::layer(blob, &self.diff_ids[at], root, at == 0, &watch)
     }
 
-    /// Nothing of a layer that cannot be unpacked stays; its blob does if that may work another time.
+    /// Nothing of a layer that cannot be unpacked stays; its blob does if that may work another
+    /// time.
     fn clean(&self, at: usize, error: &anyhow::Error) {
         let name = format!("layer-{}", self.chain[at].hex());
         let _ = self.store.remove_tree("partial", &name);

@@ -1,6 +1,6 @@
 //! Step 14: the root directory comes from a registry, layer by layer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -27,7 +27,7 @@ enum Command {
 }
 
 #[derive(Parser)]
-#[command(mut_arg("root", |arg| arg.value_name("IMAGE").help("The image, pulled if it is missing")))]
+#[command(mut_arg("root", |arg| arg.value_name("IMAGE").help("Pulled if it is missing")))]
 #[command(mut_arg("command", |arg| arg.required(false)))]
 #[command(mut_arg("workdir", |arg| arg.default_value(".").hide_default_value(true)))]
 struct Container {
@@ -51,8 +51,6 @@ struct Container {
     seccomp: seccomp::Args,
     #[command(flatten)]
     image: container::Args,
-    #[command(flatten)]
-    pull: commands::PullArgs,
 }
 
 fn main() -> ExitCode {
@@ -62,14 +60,12 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(mut cli: Container, store: &std::path::Path) -> Result<u8> {
-    let name = cli.chroot.root.to_string_lossy().into_owned();
-    let (store, image) = match commands::bring(store, &name, &cli.pull)? {
-        Ok(found) => found,
+fn run(mut cli: Container, store: &Path) -> Result<u8> {
+    let flags = (&mut cli.chroot, &mut cli.user, &mut cli.overlay);
+    let _in_use = match container::prepare(store, &cli.image, flags)? {
+        Ok(in_use) => in_use,
         Err(code) => return Ok(code),
     };
-    let flags = (&mut cli.chroot, &mut cli.user, &mut cli.overlay);
-    let _in_use = container::fill(&store, &image, &cli.image, flags)?;
     let filter = seccomp::load(&cli.seccomp)?;
     let mounts = cli.mount.mounts();
     let mounts = user::mountable(mounts, cli.net.namespace());

@@ -7,8 +7,9 @@ use nix::sys::stat::{Mode, umask};
 use pid::Clone3;
 use user::Maps;
 
-/// Runs `work` in a child that may give files to all ids that there will be in a container; gives its
-/// exit code. A child also for root: `work` has threads, and a container is made by a process with one.
+/// Runs `work` in a child that may give files to all ids that there will be in a container; gives
+/// its exit code. A child also for root: `work` has threads, and a container is made by a process
+/// with one.
 pub fn with_ids(work: impl FnOnce() -> Result<u8>) -> Result<u8> {
     let maps = Maps::plan(&user::Args { user: None });
     let needed = !maps.is_foreign();

@@ -1,5 +1,5 @@
-//! The user of an image by name: passwd(5) and group(5) of the image, never the host's. They are read
-//! from the layers, from the top down, before there is a container: the maps depend on them.
+//! The user of an image by name: passwd(5) and group(5) of the image, never the host's. They are
+//! read from the layers, from the top down, before there is a container: the maps depend on them.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,8 +29,8 @@ impl Account {
     }
 }
 
-/// The account that `text` names: `USER`, `USER:GROUP`, each a name or a number. `layers` are those of
-/// the image, from the top down.
+/// The account that `text` names: `USER`, `USER:GROUP`, each a name or a number. `layers` are those
+/// of the image, from the top down.
 pub fn look_up(text: &str, layers: &[OwnedFd]) -> Result<Account> {
     let read =
         |name| read(layers, name).with_context(|| format!("cannot read /etc/{name} of the image"));

@@ -1,5 +1,5 @@
-//! What a person sees meanwhile: a bar for each layer on a terminal, plain lines elsewhere. All of it
-//! on stderr; stdout is the container's.
+//! What a person sees meanwhile: a bar for each layer on a terminal, plain lines elsewhere. All of
+//! it on stderr; stdout is the container's.
 
 use std::io::IsTerminal;
 

@@ -70,7 +70,8 @@ fn split(name: &str) -> (String, String) {
     (registry.to_string(), path)
 }
 
-/// A host name, an address, or `[IPv6]`, then perhaps a port. Nothing in it may end the host in a URL.
+/// A host name, an address, or `[IPv6]`, then perhaps a port. Nothing in it may end the host in a
+/// URL.
 fn check_registry(registry: &str) -> Result<()> {
     let (host, port) = match registry.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),

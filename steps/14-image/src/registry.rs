@@ -77,8 +77,8 @@ impl Registry {
         Ok(Registry { agent, base, reference, login, plain, authorization: Mutex::new(None) })
     }
 
-    /// GET of `path` below the repository, from byte `offset` on. A registry that is busy or broken is
-    /// asked again, one that wants to know who we are is told.
+    /// GET of `path` below the repository, from byte `offset` on. A registry that is busy or broken
+    /// is asked again, one that wants to know who we are is told.
     fn get(&self, path: &str, offset: u64) -> Result<Response<Body>> {
         let (mut told, mut attempt) = (false, 0);
         loop {

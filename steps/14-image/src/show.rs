@@ -1,5 +1,5 @@
-//! What there is to see of images: a list, one in all its detail, and how it came about. What an image
-//! says of itself is escaped: it must not command a terminal.
+//! What there is to see of images: a list, one in all its detail, and how it came about. What an
+//! image says of itself is escaped: it must not command a terminal.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,6 +1,7 @@
 //! The store on disk: an OCI image layout (image-spec, image-layout.md) with two more directories.
 //! Content stands under its digest, so what is there is right, and what is missing is known. All is
-//! written beside its place and renamed into it: whoever is killed leaves nothing that is half done.
+//! written beside its place and renamed into it: whoever is killed leaves nothing that is half
+//! done.
 //!
 //! ```text
 //! oci-layout, index.json   which images there are: manifests, by name

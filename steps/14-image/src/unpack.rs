@@ -1,6 +1,7 @@
-//! From an archive to a directory that overlayfs can use: image-spec, layer.md. Unpacking is the most
-//! dangerous thing that a runtime does: it writes, as root, what somebody else has thought out. Nothing
-//! leaves the directory, nothing grows without bounds, and what is wrong ends it all in one error.
+//! From an archive to a directory that overlayfs can use: image-spec, layer.md. Unpacking is the
+//! most dangerous thing that a runtime does: it writes, as root, what somebody else has thought
+//! out. Nothing leaves the directory, nothing grows without bounds, and what is wrong ends it all
+//! in one error.
 
 pub mod copy;
 mod decode;
@@ -14,6 +15,7 @@ pub mod place;
 pub mod remove;
 mod settle;
 mod sparse;
+mod special;
 mod xattr;
 
 use std::collections::HashSet;
@@ -189,8 +191,9 @@ impl Unpacker<'_> {
         place::hide_below(&parent, OsStr::new("."))
     }
 
-    /// The file `name` of the layers below is not to be seen. One of this layer's own with that name
-    /// is, whichever of the two came first in the archive; then it hides what is below by itself.
+    /// The file `name` of the layers below is not to be seen. One of this layer's own with that
+    /// name is, whichever of the two came first in the archive; then it hides what is below by
+    /// itself.
     fn delete(&mut self, path: &Path, name: OsString) -> Result<()> {
         let (parent, _) = self.maker.place.parent(path)?;
         match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -1,5 +1,6 @@
-//! Registries as they are on bad days, played by a server of a few lines: tokens, limits, redirects,
-//! connections that break, lengths that lie, content that is another; and a disk that is full.
+//! Registries as they are on bad days, played by a server of a few lines: tokens, limits,
+//! redirects, connections that break, lengths that lie, content that is another; and a disk that is
+//! full.
 
 mod kit;
 
@@ -441,12 +442,18 @@ fn silence(place: &Place) -> Result<()> {
     let wait = || std::thread::sleep(Duration::from_secs(20));
     let server = self::server(move |_, request, _| match request.path == "/v2/" {
         true => Ok(false),
-        false => Ok(wait()).map(|()| true),
+        false => {
+            wait();
+            Ok(true)
+        }
     })?;
     refuses(place, &server, "said nothing for too long")?;
     let server = layer_server(move |content, request, stream| {
-        content.part(request, stream, 1000)?;
-        Ok(wait())
+        if offset(request) == 0 {
+            content.part(request, stream, 1000)?;
+        }
+        wait();
+        Ok(())
     })?;
     refuses(place, &server, "said nothing for too long")?;
     ensure!(start.elapsed() < Duration::from_secs(30), "it took {:?}", start.elapsed());

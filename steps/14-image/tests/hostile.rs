@@ -45,7 +45,8 @@ pub enum Image {
     Made(fn(&Layout) -> Result<()>),
 }
 
-/// What is outside of every layer, for archives to aim at: `OUTSIDE` in a name or a link stands for it.
+/// What is outside of every layer, for archives to aim at: `OUTSIDE` in a name or a link stands for
+/// it.
 fn outside(place: &Place) -> Result<PathBuf> {
     let outside = place.directory("outside")?;
     std::fs::write(outside.join("secret"), "secret")?;

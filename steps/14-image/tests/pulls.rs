@@ -1,5 +1,6 @@
-//! Pulls from Debian's registry on loopback: http and https, with and without a login, indexes, Docker's
-//! schema 2, zstd, many layers; two at once, one that is killed; and what is done with images then.
+//! Pulls from Debian's registry on loopback: http and https, with and without a login, indexes,
+//! Docker's schema 2, zstd, many layers; two at once, one that is killed; and what is done with
+//! images then.
 
 mod kit;
 

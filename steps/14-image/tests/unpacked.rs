@@ -1,5 +1,6 @@
-//! What is unpacked is what the archive says, and what others make of it: owners, modes, times, links,
-//! attributes, holes; whiteouts of every kind, in overlay's form and when all layers are one tree.
+//! What is unpacked is what the archive says, and what others make of it: owners, modes, times,
+//! links, attributes, holes; whiteouts of every kind, in overlay's form and when all layers are one
+//! tree.
 
 mod kit;
 

@@ -1,5 +1,5 @@
-//! What an answer means: it is what we wanted, or we ask again in a while, or it is an error that says
-//! to a person what to do.
+//! What an answer means: it is what we wanted, or we ask again in a while, or it is an error that
+//! says to a person what to do.
 
 use std::io::Read;
 use std::time::Duration;

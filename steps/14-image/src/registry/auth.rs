@@ -1,6 +1,6 @@
-//! How to be let in. A registry that says 401 says in `WWW-Authenticate` what it wants to see: a name
-//! and a password (RFC 7617), or a token that somebody else gives out, to anyone or to whoever logs in:
-//! github.com/distribution/distribution, docs/content/spec/auth/token.md.
+//! How to be let in. A registry that says 401 says in `WWW-Authenticate` what it wants to see: a
+//! name and a password (RFC 7617), or a token that somebody else gives out, to anyone or to whoever
+//! logs in: github.com/distribution/distribution, docs/content/spec/auth/token.md.
 
 use std::collections::HashMap;
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! The connection: which certificates are trusted, which proxy is asked, how long is waited. http is
-//! for this machine's own addresses, where nobody is between us and the registry.
+//! The connection: which certificates are trusted, which proxy is asked, how long is waited. http
+//! is for this machine's own addresses, where nobody is between us and the registry.
 
 use std::env;
 use std::fs;
@@ -24,8 +24,8 @@ const BUNDLES: [&str; 4] = [
 const USER_AGENT: &str = concat!("container-workshop/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// What speaks to `host`, and to whomever it redirects us: there `Authorization` is left out, even on
-/// the same host, for another port may be another's. `plain`: http will do.
+/// What speaks to `host`, and to whomever it redirects us: there `Authorization` is left out, even
+/// on the same host, for another port may be another's. `plain`: http will do.
 pub fn agent(args: &Args, host: &str, plain: bool) -> Result<Agent> {
     let tls = TlsConfig::builder().root_certs(roots(args)?).disable_verification(args.insecure);
     // What is on this machine is not to be looked for by a proxy.

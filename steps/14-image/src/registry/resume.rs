@@ -1,5 +1,5 @@
-//! A blob's bytes over connections that may break: each time, the rest is asked for, RFC 9110 section
-//! 14.2. Only a registry that gives us nothing at all for several times in a row ends it.
+//! A blob's bytes over connections that may break: each time, the rest is asked for, RFC 9110
+//! section 14.2. Only a registry that gives us nothing at all for several times in a row ends it.
 
 use std::io::{self, Read};
 use std::thread;
@@ -57,7 +57,8 @@ fn open(registry: &Registry, digest: &Digest, size: u64, at: u64) -> Result<Body
         _ => at,
     };
     let rest = size - (at - skip);
-    if let Some(length) = response.body().content_length() {
+    let length = response.headers().get("content-length").and_then(|it| it.to_str().ok());
+    if let Some(length) = length.and_then(|it| it.parse::<u64>().ok()) {
         ensure!(length == rest, "the registry announces {length} bytes of it, and it has {rest}");
     }
     let mut body = response.into_body().into_reader();

@@ -1,5 +1,5 @@
-//! A blob on its way into the store. What has come of it stays when we are killed, and the next pull
-//! goes on from there; it gets its name only when its size and digest are right.
+//! A blob on its way into the store. What has come of it stays when we are killed, and the next
+//! pull goes on from there; it gets its name only when its size and digest are right.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -16,8 +16,8 @@ use crate::source::Source;
 const BUFFER: usize = 128 << 10;
 
 impl Store {
-    /// The blob that `descriptor` names, from the store or else from `source`. `progress` is told how
-    /// many bytes have come.
+    /// The blob that `descriptor` names, from the store or else from `source`. `progress` is told
+    /// how many bytes have come.
     pub fn fetch(
         &self,
         descriptor: &Descriptor,

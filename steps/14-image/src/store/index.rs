@@ -1,5 +1,5 @@
-//! index.json: which images there are. Each is the descriptor of a manifest whose annotation says what
-//! it is called; one that lost its name to a newer image is still there until it is pruned.
+//! index.json: which images there are. Each is the descriptor of a manifest whose annotation says
+//! what it is called; one that lost its name to a newer image is still there until it is pruned.
 
 use std::collections::BTreeMap;
 use std::fs;

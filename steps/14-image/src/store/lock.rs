@@ -1,11 +1,12 @@
-//! Locks between processes, flock(2): two pulls of one image do the work once, and nothing is removed
-//! under somebody's feet. The kernel takes a lock away with its last descriptor, however we end.
+//! Locks between processes, flock(2): two pulls of one image do the work once, and nothing is
+//! removed under somebody's feet. The kernel takes a lock away with its last descriptor, however we
+//! end.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -73,10 +74,13 @@ pub fn use_directory(path: &Path) -> Result<File> {
     let act = || format!("cannot use the layer {}", path.display());
     let directory = File::open(path).with_context(act)?;
     wait(&directory, FlockOperation::LockShared).with_context(act)?;
+    ensure!(names(path, &directory), "{}: it was just removed", act());
     Ok(directory)
 }
 
-/// Whether nobody uses the directory `path`.
-pub fn is_unused(path: &Path) -> bool {
-    File::open(path).is_ok_and(|it| flock(&it, FlockOperation::NonBlockingLockExclusive).is_ok())
+/// A lock on a directory that nobody uses.
+pub fn claim_unused(path: &Path) -> Option<File> {
+    let directory = File::open(path).ok()?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(directory)
 }

@@ -1,5 +1,5 @@
-//! What no image needs any more is removed: mark what can be reached from index.json, sweep the rest.
-//! A layer that a container stands on stays.
+//! What no image needs any more is removed: mark what can be reached from index.json, sweep the
+//! rest. A layer that a container stands on stays.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -35,40 +35,47 @@ impl Store {
     /// Removes whatever no image needs. Waits until nobody adds anything.
     pub fn sweep(&self) -> Result<Pruned> {
         let _lock = self.lock_exclusive()?;
-        let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
-        for named in self.images()? {
-            blobs.insert(named.descriptor.digest.hex().to_string());
-            // What cannot be read is no reason to remove what may belong to it.
-            let image = self.load(named)?;
-            let parts = image.manifest.layers.iter().chain([&image.manifest.config]);
-            blobs.extend(parts.map(|it| it.digest.hex().to_string()));
-            layers.extend(image.chain.iter().map(|it| it.hex().to_string()));
-        }
+        let needed = self.needed()?;
         let mut pruned = Pruned::default();
-        self.each("blobs/sha256", |path, name| match blobs.contains(name) {
+        self.each("blobs/sha256", |path, name| match needed.contains(name) {
             true => Ok(()),
             false => remove_counted(path, &mut pruned.bytes),
         })?;
-        self.each("layers", |path, name| {
-            let unused = layers.contains(name) || lock::is_unused(path);
-            match (layers.contains(name), unused) {
-                (true, _) => return Ok(()),
-                (false, false) => pruned.kept += 1,
-                (false, true) => {
-                    self.remove_tree("layers", name)?;
-                    pruned.layers += 1;
-                }
-            }
-            Ok(())
+        self.each("layers", |path, name| match needed.contains(name) {
+            true => Ok(()),
+            false => self.remove_layer(path, name, &mut pruned),
         })?;
         self.each("partial", |_, name| self.remove_tree("partial", name))?;
         // Nobody adds anything, so nobody holds one of these but the one for the store.
-        let held = ["store", "index"];
-        self.each("locks", |_, name| match held.contains(&name) {
+        self.each("locks", |_, name| match ["store", "index"].contains(&name) {
             true => Ok(()),
             false => self.remove_tree("locks", name),
         })?;
         Ok(pruned)
+    }
+
+    /// The names of all blobs and unpacked layers of all images.
+    fn needed(&self) -> Result<HashSet<String>> {
+        let mut needed = HashSet::new();
+        for named in self.images()? {
+            needed.insert(named.descriptor.digest.hex().to_string());
+            // What cannot be read is no reason to remove what may belong to it.
+            let image = self.load(named)?;
+            let parts = image.manifest.layers.iter().chain([&image.manifest.config]);
+            let digests = parts.map(|it| &it.digest).chain(&image.chain);
+            needed.extend(digests.map(|it| it.hex().to_string()));
+        }
+        Ok(needed)
+    }
+
+    fn remove_layer(&self, path: &Path, name: &str, pruned: &mut Pruned) -> Result<()> {
+        // Held until it is gone: whoever wants to use it meanwhile finds that it is.
+        let Some(_unused) = lock::claim_unused(path) else {
+            pruned.kept += 1;
+            return Ok(());
+        };
+        pruned.layers += 1;
+        self.remove_tree("layers", name)
     }
 
     fn each(&self, directory: &str, mut act: impl FnMut(&Path, &str) -> Result<()>) -> Result<()> {

@@ -75,14 +75,6 @@ impl<R: Read> Entries<R> {
         let size = if has_data { pax.size.unwrap_or(size) } else { 0 };
         (self.left, self.padding) = (size, header::padding(size));
         let map = sparse::read(self, header, &pax.sparse)?;
-        let numbers = header.as_ustar().map(|it| (&it.dev_major, &it.dev_minor));
-        let numbers = numbers.or(header.as_gnu().map(|it| (&it.dev_major, &it.dev_minor)));
-        let device = match numbers {
-            Some((major, minor)) if kind.is_character_special() || kind.is_block_special() => {
-                (header::number(major)?, header::number(minor)?)
-            }
-            _ => (0, 0),
-        };
         Ok(Entry {
             path: pax.sparse.name.unwrap_or(path),
             link: pax
@@ -93,7 +85,7 @@ impl<R: Read> Entries<R> {
             uid: pax.uid.map_or_else(|| header::number(&old.uid), Ok)?,
             gid: pax.gid.map_or_else(|| header::number(&old.gid), Ok)?,
             mtime: pax.mtime.map_or_else(|| header::signed(&old.mtime).map(|it| (it, 0)), Ok)?,
-            device,
+            device: device(header, kind)?,
             xattrs: pax.xattrs,
             map,
         })
@@ -140,8 +132,8 @@ impl<R: Read> Entries<R> {
         self.left
     }
 
-    /// What is left of the current file. An archive may end right behind the last file's data: so do
-    /// those that umoci 0.4 writes.
+    /// What is left of the current file. An archive may end right behind the last file's data: so
+    /// do those that umoci 0.4 writes.
     fn skip(&mut self) -> Result<()> {
         let skipped = io::copy(&mut self.input.by_ref().take(self.left), &mut io::sink())?;
         ensure!(skipped == self.left, "the archive ends within a file");
@@ -166,5 +158,17 @@ impl<R: Read> Read for Entries<R> {
         }
         self.left -= length as u64;
         Ok(length)
+    }
+}
+
+/// Major and minor number, which only devices have.
+fn device(header: &Header, kind: EntryType) -> Result<(u64, u64)> {
+    let numbers = header.as_ustar().map(|it| (&it.dev_major, &it.dev_minor));
+    let numbers = numbers.or(header.as_gnu().map(|it| (&it.dev_major, &it.dev_minor)));
+    match numbers {
+        Some((major, minor)) if kind.is_character_special() || kind.is_block_special() => {
+            Ok((header::number(major)?, header::number(minor)?))
+        }
+        _ => Ok((0, 0)),
     }
 }

@@ -36,8 +36,8 @@ pub fn number(field: &[u8]) -> Result<u64> {
     u64::try_from(signed(field)?).context("a number in a header is negative")
 }
 
-/// Octal digits between spaces and NULs; nothing is 0. With its highest bit set the field is a binary
-/// number instead, two's complement, the highest byte first.
+/// Octal digits between spaces and NULs; nothing is 0. With its highest bit set the field is a
+/// binary number instead, two's complement, the highest byte first.
 pub fn signed(field: &[u8]) -> Result<i64> {
     if field[0] & 0x80 != 0 {
         return binary(field);

@@ -4,13 +4,12 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod,
-    fchown, ftruncate, futimens, linkat, makedev, mknodat, openat, statat, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown,
+    ftruncate, futimens, openat, statat, utimensat,
 };
 use rustix::io::{Errno, pwrite};
 
@@ -60,24 +59,9 @@ impl Maker {
             return self.directory(&parent, &name, path, entry);
         }
         self.clear(&parent, &name)?;
-        match entry.kind {
-            kind if kind.is_file() || kind.is_gnu_sparse() => {
-                self.file(&parent, &name, entry, entries)
-            }
-            kind if kind.is_hard_link() => self.link(&parent, &name, path, entry),
-            kind if kind.is_symlink() => {
-                symlinkat(OsStr::from_bytes(&entry.link), &parent, &name)
-                    .context("cannot make a symbolic link")?;
-                self.finish_by_name(&parent, &name, entry)
-            }
-            kind if kind.is_fifo() => self.node(&parent, &name, FileType::Fifo, entry),
-            kind if kind.is_character_special() => {
-                self.node(&parent, &name, FileType::CharacterDevice, entry)
-            }
-            kind if kind.is_block_special() => {
-                self.node(&parent, &name, FileType::BlockDevice, entry)
-            }
-            kind => bail!("it is of an unknown type, {:?}", char::from(kind.as_byte())),
+        match entry.kind.is_file() || entry.kind.is_gnu_sparse() {
+            true => self.file(&parent, &name, entry, entries),
+            false => self.special(&parent, &name, path, entry),
         }
     }
 
@@ -158,43 +142,6 @@ impl Maker {
         Ok(())
     }
 
-    /// Only to what this layer holds itself; a link shares its inode, so there is nothing more to set.
-    fn link(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path, entry: &Entry) -> Result<()> {
-        let act = || format!("cannot link it to {:?}", entry.link.escape_ascii().to_string());
-        let target = place::clean(&entry.link).with_context(act)?;
-        ensure!(target != path, "it is a hard link to itself");
-        let (directory, target) = self.place.existing_parent(&target).with_context(act)?;
-        linkat(&directory, &target, parent, name, AtFlags::empty()).with_context(act)
-    }
-
-    /// A device: whoever is root in a user namespace only may not make one, user_namespaces(7). Number
-    /// 0:0 is overlay's mark of a deleted file, which is for `.wh.` names alone to make.
-    fn node(
-        &mut self,
-        parent: &OwnedFd,
-        name: &OsStr,
-        kind: FileType,
-        entry: &Entry,
-    ) -> Result<()> {
-        let (major, minor) = entry.device;
-        ensure!(major < 1 << 12 && minor < 1 << 20, "there is no device {major}:{minor}");
-        if kind == FileType::CharacterDevice && (major, minor) == (0, 0) {
-            self.notes.devices += 1;
-            return Ok(());
-        }
-        let device = makedev(major as u32, minor as u32);
-        match mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device) {
-            Err(Errno::PERM) if kind != FileType::Fifo => {
-                self.notes.devices += 1;
-                Ok(())
-            }
-            made => {
-                made.context("cannot make the node")?;
-                self.finish_by_name(parent, name, entry)
-            }
-        }
-    }
-
     /// Owner, mode and attributes of a file that is open.
     fn finish(&mut self, file: BorrowedFd, entry: &Entry) -> Result<()> {
         let owner = self.owners.of(entry.uid, entry.gid)?;
@@ -204,26 +151,6 @@ impl Maker {
         fchmod(file, Mode::from_raw_mode(entry.mode)).context("cannot set its mode")?;
         self.notes.xattrs += xattr::set(file, &entry.xattrs)?;
         Ok(())
-    }
-
-    /// The same for what cannot be opened: a link has an owner and a time, a node a mode too.
-    fn finish_by_name(&mut self, parent: &OwnedFd, name: &OsStr, entry: &Entry) -> Result<()> {
-        let (uid, gid) = self.owners.of(entry.uid, entry.gid)?;
-        chownat(
-            parent,
-            name,
-            Some(Uid::from_raw(uid)),
-            Some(Gid::from_raw(gid)),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .context("cannot set its owner")?;
-        if !entry.kind.is_symlink() {
-            // chmodat(2) follows links, but this name is the node that we have just made.
-            chmodat(parent, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                .context("cannot set its mode")?;
-        }
-        utimensat(parent, name, &times(timespec(entry)), AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot set its time")
     }
 
     /// The times of all directories, when nothing changes in them any more.
@@ -247,10 +174,10 @@ pub fn set_time(directory: &OwnedFd, time: Timespec) -> rustix::io::Result<()> {
     utimensat(CWD, path, &times(time), AtFlags::empty())
 }
 
-fn timespec(entry: &Entry) -> Timespec {
+pub fn timespec(entry: &Entry) -> Timespec {
     Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() }
 }
 
-fn times(time: Timespec) -> Timestamps {
+pub fn times(time: Timespec) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }

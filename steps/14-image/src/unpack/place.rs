@@ -1,6 +1,6 @@
-//! Where an entry of an archive goes: always below the layer's own directory. Names have no `..`, and
-//! openat2(2) with RESOLVE_BENEATH refuses every way out that a symbolic link could be. The last
-//! component is never resolved: it is made, in a directory that is held by its descriptor.
+//! Where an entry of an archive goes: always below the layer's own directory. Names have no `..`,
+//! and openat2(2) with RESOLVE_BENEATH refuses every way out that a symbolic link could be. The
+//! last component is never resolved: it is made, in a directory that is held by its descriptor.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! Files with holes: which parts of them the archive's data is. GNU tar wrote this down in four ways
-//! over time ("Storing Sparse Files" in its manual); they all become one list of parts.
+//! Files with holes: which parts of them the archive's data is. GNU tar wrote this down in four
+//! ways over time ("Storing Sparse Files" in its manual); they all become one list of parts.
 
 use std::io::Read;
 

@@ -1,4 +1,5 @@
-//! Extended attributes: xattr(7). File capabilities are among them, and so are access control lists.
+//! Extended attributes: xattr(7). File capabilities are among them, and so are access control
+//! lists.
 
 use std::os::fd::BorrowedFd;
 

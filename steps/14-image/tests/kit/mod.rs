@@ -209,7 +209,8 @@ fn program() -> Result<&'static Path> {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let path = directory.path().join("image");
         fs::copy(env!("CARGO_BIN_EXE_image"), &path)?;
-        // A copy just written may be busy for whoever is forked meanwhile: one thread, so it is not.
+        // A copy just written may be busy for whoever is forked meanwhile: one thread, so it is
+        // not.
         let _ = PROGRAM.set((directory, path));
     }
     PROGRAM.get().map(|it| it.1.as_path()).context("no program")

@@ -1,5 +1,5 @@
-//! A directory as a list: every path with all that is to be known of it. Two of them are equal or the
-//! first difference is told.
+//! A directory as a list: every path with all that is to be known of it. Two of them are equal or
+//! the first difference is told.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
