@@ -33,8 +33,8 @@ pub struct InUse {
 /// What an image has a say in.
 type Flags<'a> = (&'a mut chroot::Args, &'a mut user::Args, &'a mut overlay::Args);
 
-/// Finds the image, pulls it if it is missing, and fills in what the command line leaves open. Where
-/// the pull has failed, and said why, there is its exit code.
+/// Finds the image, pulls it if it is missing, and fills in what the command line leaves open.
+/// Where the pull has failed, and said why, there is its exit code.
 pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<Result<InUse, u8>> {
     let name = flags.0.root.to_string_lossy().into_owned();
     match commands::bring(store, &name, &args.pull)? {

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn records_hold_any_byte() {
         let mut pax = Pax::default();
-        pax.read(b"12 path=a/b\n25 SCHILY.xattr.user.x=\n\n\n17 mtime=-1.5000\n").unwrap();
+        pax.read(b"12 path=a/b\n26 SCHILY.xattr.user.x=\n\n\n17 mtime=-1.5000\n").unwrap();
         assert_eq!(pax.path.unwrap(), b"a/b");
         assert_eq!(pax.xattrs, [(b"user.x".to_vec(), b"\n\n".to_vec())]);
         assert_eq!(pax.mtime, Some((-2, 500_000_000)));
