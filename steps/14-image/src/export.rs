@@ -33,7 +33,7 @@ pub fn export(store: &Store, image: &Image, path: &Path) -> Result<()> {
 
 fn write(store: &Store, image: &Image, path: &Path, archive: bool) -> Result<()> {
     let mut target = match archive {
-        true => Target::Archive(tar::Builder::new(File::create(path)?)),
+        true => Target::Archive(archive_of_directories(File::create(path)?)?),
         false => {
             fs::create_dir_all(path.join("blobs/sha256"))?;
             Target::Directory
@@ -55,6 +55,18 @@ fn write(store: &Store, image: &Image, path: &Path, archive: bool) -> Result<()>
         Target::Directory => {}
     }
     Ok(())
+}
+
+/// Directories come before what is in them: an ordinary user's skopeo cannot unpack it otherwise.
+fn archive_of_directories(file: File) -> Result<tar::Builder<File>> {
+    let mut builder = tar::Builder::new(file);
+    for name in ["blobs/", "blobs/sha256/"] {
+        let mut header = header(0);
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, name, std::io::empty())?;
+    }
+    Ok(builder)
 }
 
 fn blob_name(descriptor: &Descriptor) -> String {

@@ -87,8 +87,6 @@ fn all_kinds() -> Tar {
 fn every_kind(place: &Place) -> Result<()> {
     let files = one(place, &all_kinds())?;
     let status = |name: &str| fs::symlink_metadata(files.join(name)).context(name.to_string());
-    let owner =
-        |uid: u32| if place.is_root() { uid } else { status("setuid").map_or(0, |it| it.uid()) };
     for (name, mode, uid) in [
         ("", 0o40711, 0),
         ("setuid", 0o104755, 0),
@@ -100,7 +98,7 @@ fn every_kind(place: &Place) -> Result<()> {
     ] {
         let found = status(name)?;
         ensure!(found.mode() == mode, "{name}: mode {:o}", found.mode());
-        ensure!(found.uid() == owner(uid), "{name}: owner {}", found.uid());
+        ensure!(found.uid() == place.owner(uid), "{name}: owner {}", found.uid());
         ensure!(
             name == "fifo"
                 || name == "nothing"

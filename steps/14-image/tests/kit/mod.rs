@@ -113,6 +113,17 @@ impl Place {
         geteuid().is_root() && self.user.is_none()
     }
 
+    /// Whom a file belongs to that is `id`'s in an image.
+    pub fn owner(&self, id: u32) -> u32 {
+        if self.is_root() {
+            return id;
+        }
+        let maps = user::Maps::plan(&user::Args { user: None });
+        let map = maps.uids.iter().find(|it| it.inside <= id && id - it.inside < it.count);
+        let own = self.user.unwrap_or(geteuid().as_raw());
+        map.filter(|_| self.user.is_none()).map_or(own, |it| it.outside + id - it.inside)
+    }
+
     /// A program as the user, with nothing of our environment.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
@@ -236,7 +247,12 @@ pub fn need(packages: &[(&str, &str)]) -> Result<()> {
 /// Runs a program of other people's as ourselves; it must succeed.
 pub fn tool(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).env_clear();
+    // Not with the logins of whoever started the tests.
+    command
+        .env("HOME", "/nowhere")
+        .env("XDG_RUNTIME_DIR", "/nowhere")
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let outcome = finish(command)?;
     ensure!(outcome.code == 0, "{program} {arguments:?}: {}", outcome.stderr);
     Ok(outcome.stdout)
