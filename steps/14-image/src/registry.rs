@@ -58,8 +58,7 @@ pub struct Registry {
     base: String,
     reference: Reference,
     login: Option<Login>,
-    /// May secrets go over plain http?
-    plain: bool,
+    insecure: bool,
     /// What we show to be let in, once we know what the registry wants to see.
     authorization: Mutex<Option<String>>,
 }
@@ -73,8 +72,8 @@ impl Registry {
         let scheme = if plain && http::speaks_http(&agent, host) { "http" } else { "https" };
         let base = format!("{scheme}://{host}/v2/{}", reference.path);
         let login = credentials::find(&reference.registry, &reference.path)?;
-        let reference = reference.clone();
-        Ok(Registry { agent, base, reference, login, plain, authorization: Mutex::new(None) })
+        let (reference, insecure) = (reference.clone(), args.insecure);
+        Ok(Registry { agent, base, reference, login, insecure, authorization: Mutex::new(None) })
     }
 
     /// GET of `path` below the repository, from byte `offset` on. A registry that is busy or broken

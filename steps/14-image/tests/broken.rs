@@ -224,9 +224,14 @@ fn bad_tokens(place: &Place) -> Result<()> {
     }
     let (server, _) = token_server(None, r#"{"token": "wrong"}"#)?;
     refuses(place, &server, "401")?;
-    for challenge in
-        ["Bearer", "Bearer realm=\"ftp://x/\"", "Bearer realm=\"", "Negotiate", "Basic realm=x"]
-    {
+    for challenge in [
+        "Bearer",
+        "Bearer realm=\"ftp://x/\"",
+        "Bearer realm=\"http://127.0.0.1:80@192.0.2.1/\"",
+        "Bearer realm=\"",
+        "Negotiate",
+        "Basic realm=x",
+    ] {
         let server = self::server(move |_, _, stream| {
             let wants = format!("WWW-Authenticate: {challenge}");
             reply(stream, DENIED, &[&wants], b"").map(|()| true)

@@ -23,7 +23,9 @@ const TESTS: &[Test] = &[
     ("whiteouts of every kind", whiteouts),
     ("whiteouts as overlay has them", marks),
     ("parents that only the layers below describe", implied),
+    ("overlay's own marks in an archive", foreign_marks),
     ("gzip, zstd and plain are the same", packings),
+    ("archives with bytes changed", mutations),
     ("a tree a thousand directories deep", deep),
     ("the same tree as umoci's", umoci),
     ("the same tree as tar's", tar),
@@ -302,6 +304,79 @@ fn implied(place: &Place) -> Result<()> {
     ensure!(status.mtime() == 1_000_000_000, "d has another time");
     let owner = (status.uid(), status.gid());
     ensure!(!place.is_root() || owner == (3, 4), "d is {owner:?}'s");
+    Ok(())
+}
+
+/// They would be commands to overlayfs: hide this, look over there.
+fn foreign_marks(place: &Place) -> Result<()> {
+    let bottom = Tar::new().file("d/hidden", b"x").file("e", b"x");
+    let top = Tar::new()
+        .pax(&[("SCHILY.xattr.user.overlay.opaque", b"y"), ("SCHILY.xattr.user.mine", b"y")])
+        .dir("d/")
+        .pax(&[("SCHILY.xattr.trusted.overlay.redirect", b"/etc")])
+        .dir("f/")
+        .header(Header::new("e", b'3', 0).device(0, 0));
+    let files = unpack(place, &[Layer::gzip(&bottom.end())?, Layer::gzip(&top.end())?])?;
+    let layer = layer_with(place, "f")?;
+    let attribute = |name: &str| {
+        let mut value = [0; 8];
+        rustix::fs::getxattr(layer.join("d"), name, &mut value[..]).is_ok()
+    };
+    ensure!(!attribute("user.overlay.opaque"), "an archive has made a directory opaque");
+    ensure!(attribute("user.mine"), "an attribute is missing");
+    ensure!(files.join("d/hidden").exists() && files.join("e").exists(), "a file is hidden");
+    Ok(())
+}
+
+/// A few thousand archives that are nearly right: none may end in a panic, and none leave its
+/// directory. In this process, so that a panic is seen.
+fn mutations(place: &Place) -> Result<()> {
+    let whole = all_kinds().symlink("out", &place.path("outside").to_string_lossy());
+    let whole = whole.file("out/x", b"x").end();
+    place.directory("outside")?;
+    let mut random = 42u64;
+    let mut next = |below: usize| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for round in 0..1500 {
+        let mut tar = whole.clone();
+        for _ in 0..=next(4) {
+            let header = next(tar.len() / 512) * 512;
+            let at = header + next(512);
+            tar[at] = [0, 1, b'0', b'7', b'/', b'.', 0x80, 0xff][next(8)];
+            let sum: u32 = (0..512)
+                .map(|it| if (148..156).contains(&it) { 32 } else { u32::from(tar[header + it]) })
+                .sum();
+            tar[header + 148..header + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+        let blob = place.path("mutated");
+        fs::write(&blob, &tar)?;
+        let root = place.path("root");
+        fs::create_dir(&root)?;
+        let watch = image::unpack::Watch {
+            limits: image::unpack::Limits { bytes: 10 << 20, files: 1000 },
+            progress: &|_| (),
+            stopped: &|| false,
+        };
+        let digest = image::digest::Digest::of(&tar);
+        let open = fs::File::open(&root)?;
+        // Most are refused, some are as good as before.
+        let _ = image::unpack::layer(
+            fs::File::open(&blob)?,
+            &digest,
+            open.into(),
+            round % 2 == 0,
+            &watch,
+        );
+        let parent = fs::File::open(place.path(""))?;
+        image::unpack::remove::tree(
+            std::os::fd::AsFd::as_fd(&parent),
+            std::ffi::OsStr::new("root"),
+        )?;
+        ensure!(fs::read_dir(place.path("outside"))?.count() == 0, "something is outside");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::io::Read;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ureq::Body;
-use ureq::http::Response;
+use ureq::http::{Response, Uri};
 
 use super::http::is_loopback;
 use super::{Registry, answer};
@@ -47,13 +47,7 @@ struct Token {
 /// Asks at `realm` for a token for our repository.
 fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
     let realm = challenge.values.get("realm").context("the registry does not say where")?;
-    let host = realm.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
-    // The registry chooses where our password goes; not to whoever listens on the way.
-    let plain = registry.plain || is_loopback(host);
-    ensure!(
-        realm.starts_with("https://") || plain,
-        "the registry sends us to {realm:?}, without TLS"
-    );
+    check(realm, registry)?;
     let scope = format!("repository:{}:pull", registry.reference.path);
     let scope = challenge.values.get("scope").unwrap_or(&scope);
     let mut request = registry.agent.get(realm).query("scope", scope);
@@ -76,6 +70,18 @@ fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
         "the token has characters that none has"
     );
     Ok(format!("Bearer {token}"))
+}
+
+/// The registry chooses where our password goes: not to whoever listens on the way there.
+fn check(realm: &str, registry: &Registry) -> Result<()> {
+    let uri: Uri = realm.parse().with_context(|| format!("the registry sends us to {realm:?}"))?;
+    let is_safe = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => registry.insecure || is_loopback(uri.host().unwrap_or_default()),
+        _ => false,
+    };
+    ensure!(is_safe, "the registry sends us to {realm:?}, without TLS");
+    Ok(())
 }
 
 /// One way to be let in: `SCHEME KEY="VALUE",KEY=VALUE`.

@@ -43,6 +43,9 @@ impl Store {
         let path = self.path.join("locks").join(name);
         let act = || format!("cannot lock {}", path.display());
         let file = open(&path).with_context(act)?;
+        if operation == FlockOperation::LockExclusive && name == "store" && !is_free(&file) {
+            eprintln!("note: waiting until nobody pulls");
+        }
         wait(&file, operation).with_context(act)?;
         Ok(Lock { _file: file })
     }
@@ -51,6 +54,10 @@ impl Store {
 /// A file to lock, made if it is missing.
 pub fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn is_free(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// Waits for a lock on `file`.

@@ -35,16 +35,19 @@ pub struct Entries<R> {
     /// Of the current file: data that was not read yet, and what fills its last block.
     left: u64,
     padding: u64,
+    /// How many bytes of extensions the current file has had.
+    extensions: u64,
 }
 
 impl<R: Read> Entries<R> {
     pub fn new(input: R) -> Entries<R> {
-        Entries { input, left: 0, padding: 0 }
+        Entries { input, left: 0, padding: 0, extensions: 0 }
     }
 
     /// The next file, `None` at the end. What was not read of the one before is skipped.
     pub fn next(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();
+        self.extensions = 0;
         loop {
             self.skip()?;
             let Some(block) = self.block()? else { return Ok(None) };
@@ -93,7 +96,8 @@ impl<R: Read> Entries<R> {
 
     /// The data of a header that describes the next one.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>> {
-        ensure!(size <= LARGEST_EXTENSION, "an extended header has {size} bytes");
+        self.extensions = self.extensions.saturating_add(size);
+        ensure!(self.extensions <= LARGEST_EXTENSION, "an extended header has {size} bytes");
         let mut bytes = Vec::new();
         self.input.by_ref().take(size).read_to_end(&mut bytes)?;
         ensure!(bytes.len() as u64 == size, "the archive ends within an extended header");
