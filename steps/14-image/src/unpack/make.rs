@@ -58,11 +58,11 @@ impl Maker {
         if entry.kind.is_dir() {
             return self.directory(&parent, &name, path, entry);
         }
-        self.clear(&parent, &name)?;
-        match entry.kind.is_file() || entry.kind.is_gnu_sparse() {
-            true => self.file(&parent, &name, entry, entries),
-            false => self.special(&parent, &name, path, entry),
+        if entry.kind.is_file() || entry.kind.is_gnu_sparse() {
+            return self.file(&parent, &name, entry, entries);
         }
+        self.clear(&parent, &name)?;
+        self.special(&parent, &name, path, entry)
     }
 
     /// The later of two entries with one name counts.
@@ -108,8 +108,12 @@ impl Maker {
     ) -> Result<()> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(parent, name, flags, Mode::from_raw_mode(0o600)).context("cannot make it")?;
+        let open = || openat(parent, name, flags, Mode::from_raw_mode(0o600));
+        let file = match open() {
+            Err(Errno::EXIST) => self.place.clear(parent, name).and_then(|()| Ok(open()?)),
+            opened => opened.map_err(Into::into),
+        };
+        let file = file.context("cannot make it")?;
         let mut end = 0;
         for part in &entry.map.parts {
             self.write(&file, part.offset, part.length, entries)?;
