@@ -119,6 +119,10 @@ impl Layer {
                     .with_context(|| format!("cannot make {path:?} what it is below"))?;
             }
         }
+        for path in std::mem::take(&mut self.maker.place.marked) {
+            settle::marks(self.maker.place.root(), &path, below)
+                .with_context(|| format!("cannot look through the whiteouts in {path:?}"))?;
+        }
         Ok(Notes { owners: self.maker.owners.unmapped, ..self.maker.notes })
     }
 }
@@ -199,6 +203,7 @@ impl Unpacker<'_> {
         match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) | Err(Errno::NOENT) if self.bottom => Ok(()),
             Err(Errno::NOENT) => {
+                self.maker.place.marked(path)?;
                 mknodat(&parent, &name, FileType::CharacterDevice, Mode::empty(), 0)
                     .context("cannot make a whiteout")
             }

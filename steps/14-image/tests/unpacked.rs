@@ -249,13 +249,17 @@ fn deleting() -> Result<Vec<Layer>> {
         .file("i/new", b"middle")
         .file("i/.wh..wh..opq", b"")
         .file(".wh.never-there", b"")
-        .file(".wh..wh.plnk", b"");
+        .file(".wh..wh.plnk", b"")
+        // In directories that nothing below is merged with.
+        .file("b/.wh.one", b"")
+        .file("j/new", b"middle")
+        .file("j/.wh.one", b"");
     let top = Tar::new().file("c/back", b"top").file("a/.wh.two", b"").file("a/three", b"top");
     [bottom, middle, top].iter().map(|tar| Layer::gzip(&tar.clone().end())).collect()
 }
 
-const LEFT: [&str; 9] =
-    ["a/three", "b/new", "c/back", "d/new", "e", "f/new", "g/new", "h", "i/new"];
+const LEFT: [&str; 10] =
+    ["a/three", "b/new", "c/back", "d/new", "e", "f/new", "g/new", "h", "i/new", "j/new"];
 
 fn listed(tree: &Tree) -> Vec<String> {
     let files = tree.iter().filter(|(_, line)| line.starts_with("100"));
@@ -280,7 +284,7 @@ fn marks(place: &Place) -> Result<()> {
     let layout = Layout::new(&place.path("layout"))?;
     layout.image(&layers, json!({}))?;
     place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
-    let script = "cd /; find a b c d e f g h i -type f | sort";
+    let script = "cd /; find ? -type f >/tmp/list && sort /tmp/list";
     let words = ["run", "--network", "none", "a", "/bin/busybox", "sh", "-c", script];
     let found = place.ok(&words)?;
     let found: Vec<&str> = found.lines().collect();

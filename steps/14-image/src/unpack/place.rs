@@ -18,16 +18,18 @@ use super::remove;
 /// PATH_MAX, the longest that the kernel takes at once.
 const LONGEST: usize = 4096;
 
-/// Parents that the archive did not describe itself: their owners and modes are those of the layers
-/// below, so they are kept in mind until these are there.
-const MOST_IMPLIED: usize = 100_000;
+/// Of the directories that are kept in mind until the layers below are there.
+const MOST_KEPT: usize = 100_000;
 
 /// The directory of a layer, while it is filled.
 pub struct Place {
     root: OwnedFd,
     /// The parent of the entry before: files of one directory come together.
     last: Option<(PathBuf, Arc<OwnedFd>)>,
+    /// Parents that the archive did not describe: their owners and modes are those below.
     pub implied: Vec<PathBuf>,
+    /// Directories that have whiteouts in them.
+    pub marked: Vec<PathBuf>,
 }
 
 /// A name of an archive as a path below the layer: `/a`, `./a` and `a/` are all `a`.
@@ -45,7 +47,7 @@ pub fn clean(name: &[u8]) -> Result<PathBuf> {
 
 impl Place {
     pub fn new(root: OwnedFd) -> Place {
-        Place { root, last: None, implied: Vec::new() }
+        Place { root, last: None, implied: Vec::new(), marked: Vec::new() }
     }
 
     pub fn root(&self) -> &OwnedFd {
@@ -93,9 +95,22 @@ impl Place {
     }
 
     fn imply(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
-        ensure!(self.implied.len() < MOST_IMPLIED, "more than {MOST_IMPLIED} parents are missing");
+        ensure!(self.implied.len() < MOST_KEPT, "more than {MOST_KEPT} parents are missing");
         make_directory(parent, name)?;
         self.implied.push(path.into());
+        Ok(())
+    }
+
+    /// Keeps in mind that there is a whiteout beside `path`.
+    pub fn marked(&mut self, path: &Path) -> Result<()> {
+        let parent = path.parent().context("it has no name")?;
+        if self.marked.last().is_none_or(|last| last != parent) {
+            ensure!(
+                self.marked.len() < MOST_KEPT,
+                "more than {MOST_KEPT} directories have whiteouts"
+            );
+            self.marked.push(parent.into());
+        }
         Ok(())
     }
 

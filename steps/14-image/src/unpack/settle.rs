@@ -1,16 +1,18 @@
-//! A parent that an archive needs but does not describe belongs to the layers below: it hides their
-//! directory of that name, so it must look like it. That is why a layer is unpacked for one chain.
+//! What of a layer depends on those below it. A parent that an archive needs but does not describe
+//! belongs to the layers below: it hides their directory of that name, so it must look like it.
+//! That is why a layer is unpacked for one chain.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Uid, chmodat, chownat, fstat,
-    openat2,
+    openat2, statat, unlinkat,
 };
 
-use super::make;
+use super::{copy, make, place};
 
 /// Gives the directory `path` of the layer `root` what it has in the first of `below`, from the top
 /// down, that has it; where none has, it stays root's. One that is gone again is left alone.
@@ -25,6 +27,25 @@ pub fn implied(root: &OwnedFd, path: &Path, below: &[OwnedFd]) -> Result<()> {
     chmodat(CWD, &name, mode, AtFlags::empty()).context("cannot set its mode")?;
     let time = Timespec { tv_sec: model.st_mtime, tv_nsec: model.st_mtime_nsec as _ };
     make::set_time(&directory, time).context("cannot set its time")
+}
+
+/// Removes the whiteouts in the directory `path` of the layer `root` if there is nothing below that
+/// they could hide: overlayfs shows them in a directory that it does not merge with another.
+pub fn marks(root: &OwnedFd, path: &Path, below: &[OwnedFd]) -> Result<()> {
+    let Ok(directory) = open(root, path) else { return Ok(()) };
+    let directory = place::open_directory(&directory, OsStr::new("."))?;
+    let merged = below.iter().any(|layer| look(layer, path).is_some());
+    if merged && !copy::is_opaque(&directory) {
+        return Ok(());
+    }
+    let stat = fstat(&directory)?;
+    for name in place::names(&directory)? {
+        if place::is_whiteout(&statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW)?) {
+            unlinkat(&directory, &name, AtFlags::empty())?;
+        }
+    }
+    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
+    Ok(make::set_time(&directory, time)?)
 }
 
 fn look(layer: &OwnedFd, path: &Path) -> Option<Stat> {
