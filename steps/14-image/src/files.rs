@@ -150,3 +150,15 @@ impl Read for Part<'_> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_members() {
+        assert_eq!(target_of("one/layer.tar", "../two/layer.tar", true), "two/layer.tar");
+        assert_eq!(target_of("one/layer.tar", "two/layer.tar", false), "two/layer.tar");
+        assert_eq!(target_of("one/layer.tar", "../../../etc/passwd", true), "etc/passwd");
+    }
+}

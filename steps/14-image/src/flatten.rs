@@ -34,10 +34,15 @@ pub fn unpack(store: &Store, image: &Image, path: &Path) -> Result<()> {
     let beside = path.with_file_name(format!(".{}-{}", name.display(), std::process::id()));
     let done = all(store, image, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
     done.with_context(act).inspect_err(|_| {
-        if let Ok(parent) = File::open(beside.parent().unwrap_or(Path::new("."))) {
-            let _ = remove::tree(parent.as_fd(), beside.file_name().unwrap_or_default());
+        if let (Ok(parent), Some(name)) = (File::open(parent(&beside)), beside.file_name()) {
+            let _ = remove::tree(parent.as_fd(), name);
         }
     })
+}
+
+/// The parent of a bare name is where we stand.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."))
 }
 
 fn all(store: &Store, image: &Image, path: &Path) -> Result<()> {

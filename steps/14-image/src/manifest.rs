@@ -167,11 +167,8 @@ mod tests {
     #[test]
     fn only_layers_that_can_be_unpacked() {
         let with = |media_type: &str| {
-            let layers = [layer(media_type)];
-            parse(
-                json!({"schemaVersion": 2, "config": layer(media::DOCKER_CONFIG), "layers": layers}),
-                None,
-            )
+            let (config, layers) = (layer(media::DOCKER_CONFIG), [layer(media_type)]);
+            parse(json!({"schemaVersion": 2, "config": config, "layers": layers}), None)
         };
         for ending in ["", ".gzip", ".zstd"] {
             assert!(with(&format!("{}{ending}", media::DOCKER_LAYER)).is_ok());

@@ -184,44 +184,10 @@ mod tests {
     fn what_docker_refuses_is_refused() {
         let id = "a".repeat(64);
         let long = "a/".repeat(130) + "a";
-        for text in [
-            "",
-            ":",
-            "a:",
-            "A",
-            "a/",
-            "/a",
-            "a//b",
-            "a..b",
-            "a__.b",
-            "a___b",
-            "-a",
-            "a-",
-            "a:.b",
-            "a@b",
-            "a@sha256:1",
-            "a@sha512:12",
-            "localhost:0/a",
-            "localhost:65536/a",
-            "[::1/a",
-            "[::x]:1/a",
-            "a b",
-            "a\n",
-            "é",
-            "-x.y/a",
-            "x..y/a",
-            "user@host/a",
-            "x.y:z/a",
-            &id,
-            &long,
-            "a:b:c",
-            "http://localhost/a",
-            "../a",
-            "a/../b",
-            "a?b",
-            "a#b",
-            "a%2fb",
-        ] {
+        let words = ": a: A a/ /a a//b a..b a__.b a___b -a a- a:.b a@b a@sha256:1 a@sha512:12 é \
+            localhost:0/a localhost:65536/a [::1/a [::x]:1/a -x.y/a x..y/a user@host/a x.y:z/a \
+            a:b:c http://localhost/a ../a a/../b a?b a#b a%2fb";
+        for text in words.split_whitespace().chain(["", "a b", "a\n", &id, &long]) {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
     }

@@ -117,19 +117,16 @@ impl Registry {
 
 impl Source for Registry {
     fn root(&self) -> Result<(Vec<u8>, Option<String>)> {
-        let wanted = self.reference.wanted();
         let act = || format!("cannot ask {}", self.reference.host());
-        let mut response = self.get(&format!("manifests/{wanted}"), 0).with_context(act)?;
+        let path = format!("manifests/{}", self.reference.wanted());
+        let response = self.get(&path, 0).with_context(act)?;
         let kind = response.headers().get("content-type").and_then(|it| it.to_str().ok());
         let kind = kind.map(|it| it.split(';').next().unwrap_or_default().trim().to_string());
         // Some answer with a type that says nothing.
         let kind = kind.filter(|it| media::ACCEPTED.contains(&it.as_str()));
         let mut bytes = Vec::new();
-        let body = response.body_mut().as_reader().take(manifest::LARGEST + 1);
-        { body }
-            .read_to_end(&mut bytes)
-            .context("cannot receive the manifest")
-            .with_context(act)?;
+        let mut body = response.into_body().into_reader().take(manifest::LARGEST + 1);
+        body.read_to_end(&mut bytes).context("cannot receive the manifest").with_context(act)?;
         if let Some(digest) = &self.reference.digest {
             let found = Digest::of(&bytes);
             ensure!(found == *digest, "the registry has {found} in the place of {digest}");

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use kit::layout::{Layer, Layout};
 use kit::tar::{Header, Tar};
 use kit::tree::{self, Tree};
-use kit::{Place, Skipped, Test, need, tool};
+use kit::{Place, Skipped, Test, finish, need, tool};
 use serde_json::json;
 
 const TESTS: &[Test] = &[
@@ -415,6 +415,13 @@ fn deep(place: &Place) -> Result<()> {
     let layout = Layout::new(&place.path("layout"))?;
     layout.image(&[Layer::gzip(&tar.end())?], json!({}))?;
     place.ok(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    // Each level takes two descriptors, and there may be too few.
+    let mut few = place.command(Path::new("sh"));
+    let program = place.image(&[])?.get_program().to_string_lossy().into_owned();
+    few.args(["-c", &format!("ulimit -n 200; exec {program} unpack a files")]);
+    finish(few)?.is_one_error("EMFILE")?;
+    ensure!(fs::read_dir(place.path("home"))?.count() == 1, "something is left");
+    place.ok(&["unpack", "a", "files"])?;
     place.ok(&["rm", "a"])?;
     let left = fs::read_dir(place.store().join("layers"))?.count();
     ensure!(left == 0, "{left} layers are left");

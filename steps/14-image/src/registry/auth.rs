@@ -111,7 +111,10 @@ mod tests {
 
     #[test]
     fn challenges() {
-        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        let hub = concat!(
+            r#"Bearer realm="https://auth.docker.io/token","#,
+            r#"service="registry.docker.io",scope="repository:a/b:pull,push""#
+        );
         let challenge = parse(hub).unwrap();
         assert_eq!(challenge.scheme, "Bearer");
         assert_eq!(challenge.values["realm"], "https://auth.docker.io/token");
