@@ -65,7 +65,7 @@ impl Flatten {
         }
         for name in place::names(from)? {
             let path = path.join(&name);
-            self.entry(from, to, &name, &path).with_context(|| format!("cannot copy {path:?}"))?;
+            self.entry(from, to, &name, &path)?;
         }
         let stat = rustix::fs::fstat(from)?;
         copy::xattrs(from, to)?;
@@ -75,23 +75,37 @@ impl Flatten {
 
     fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
         let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::Directory {
-            return self.below(from, to, name, path);
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.below(from, to, name, path),
+            _ => {
+                let copied = self.other(from, to, name, path, &stat);
+                copied.with_context(|| format!("cannot copy {path:?}"))
+            }
         }
+    }
+
+    /// All but a directory: in the place of whatever has its name.
+    fn other(
+        &mut self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        stat: &Stat,
+    ) -> Result<()> {
         remove::tree(to.as_fd(), name)?;
-        match kind {
-            _ if place::is_whiteout(&stat) => Ok(()),
-            _ if self.linked(to, name, path, &stat)? => Ok(()),
-            FileType::RegularFile => file(from, to, name, &stat),
+        match FileType::from_raw_mode(stat.st_mode) {
+            _ if place::is_whiteout(stat) => Ok(()),
+            _ if self.linked(to, name, path, stat)? => Ok(()),
+            FileType::RegularFile => file(from, to, name, stat),
             FileType::Symlink => {
                 symlinkat(readlinkat(from, name, Vec::new())?, to, name)?;
-                by_name(to, name, &stat)
+                by_name(to, name, stat)
             }
             kind => {
                 mknodat(to, name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?;
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-                by_name(to, name, &stat)?;
+                by_name(to, name, stat)?;
                 Ok(chmodat(to, name, mode, AtFlags::empty())?)
             }
         }
@@ -106,7 +120,10 @@ impl Flatten {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let (from, to) = (place::open_directory(from, name)?, place::open_directory(to, name)?);
+        let open = |parent| {
+            place::open_directory(parent, name).with_context(|| format!("cannot open {path:?}"))
+        };
+        let (from, to) = (open(from)?, open(to)?);
         self.directory(&from, &to, path)
     }
 

@@ -42,6 +42,7 @@ impl std::error::Error for Skipped {}
 pub fn main(tests: &[Test]) -> ExitCode {
     let wanted = std::env::args().skip(1).find(|it| !it.starts_with('-')).unwrap_or_default();
     let users: &[Option<u32>] = if geteuid().is_root() { &[None, Some(NOBODY)] } else { &[None] };
+    let _program = install().expect("the program can be copied");
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, test) in tests.iter().filter(|(name, _)| name.contains(&wanted)) {
         for user in users {
@@ -212,19 +213,35 @@ fn text(file: &fs::File) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The program, where any user can run it.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Puts the program where any user can run it, for as long as the directory is there.
+fn install() -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("image-test").tempdir()?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    // Beside the directory of the tests, unless STEPS names another one.
+    let own = std::env::current_exe()?;
+    let steps = std::env::var_os("STEPS").map(PathBuf::from);
+    let steps = steps.or_else(|| Some(own.parent()?.parent()?.to_path_buf()));
+    let path = directory.path().join("image");
+    fs::copy(steps.context("no directory of the steps")?.join("image"), &path)?;
+    let _ = PROGRAM.set(path);
+    Ok(directory)
+}
+
 fn program() -> Result<&'static Path> {
-    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    if PROGRAM.get().is_none() {
-        let directory = tempfile::Builder::new().prefix("image-test").tempdir()?;
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
-        let path = directory.path().join("image");
-        fs::copy(env!("CARGO_BIN_EXE_image"), &path)?;
-        // A copy just written may be busy for whoever is forked meanwhile: one thread, so it is
-        // not.
-        let _ = PROGRAM.set((directory, path));
+    PROGRAM.get().map(PathBuf::as_path).context("the program is not installed")
+}
+
+/// What belongs to other ids of ours can only be removed by whoever is root over them.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !geteuid().is_root() {
+            let mut remove = Command::new("unshare");
+            remove.args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(self.directory.path());
+            let _ = finish(remove);
+        }
     }
-    PROGRAM.get().map(|it| it.1.as_path()).context("no program")
 }
 
 /// The programs of other people that a test needs: as root they are installed.
