@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::need::{disk, own_cgroup, v1, v2_offers};
-use super::run::{ORDINARY, wait_for};
+use super::run::ORDINARY;
 use super::uts::own_namespace;
 use super::{Check, Context, Need, Run, Running, expect};
 use crate::Process;
 use crate::cgroup::Membership;
+use crate::wait::wait_for;
 
 const STEP: Check = Check { step: 7, ..Check::DEFAULT };
 
