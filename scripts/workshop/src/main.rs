@@ -7,13 +7,11 @@ mod attack;
 mod bug;
 mod build;
 mod check;
-mod checkout;
 mod class;
 mod clean;
 mod compare;
 mod diff;
 mod doctor;
-mod exercise;
 mod explain;
 mod handout;
 mod hint;
@@ -31,10 +29,8 @@ mod settle;
 mod shape;
 mod shown;
 mod solve;
-mod source;
 mod start;
 mod state;
-mod steps;
 mod tour;
 mod xray;
 
@@ -46,6 +42,7 @@ use nix::{
     errno::Errno,
     sys::signal::{SigHandler, Signal, signal},
 };
+use workshop::{checkout, exercise, source, steps};
 
 /// Nine steps to a container: build it, break it, look through it
 #[derive(Parser)]

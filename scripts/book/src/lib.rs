@@ -1,0 +1,20 @@
+//! The book: mdBook, with what it shows taken from the steps and from real runs, and with what is
+//! missing or no longer so an error that names file and line.
+
+pub mod build;
+pub mod chapter;
+pub mod code;
+pub mod console;
+pub mod exercises;
+pub mod expand;
+pub mod fence;
+pub mod flags;
+pub mod listing;
+pub mod man;
+pub mod picture;
+pub mod place;
+pub mod quiz;
+pub mod source_pages;
+pub mod structure;
+pub mod tables;
+pub mod theme;
