@@ -78,12 +78,12 @@ pub fn block(lines: &[Line]) -> Result<Block> {
     for line in &lines[1..lines.len() - 1] {
         let text = line.text.strip_prefix(indent.as_str()).unwrap_or(line.text.trim_start());
         let goes_on = commands.last().is_some_and(Command::goes_on);
+        let more = text.strip_prefix("> ");
         match (prompt(text), commands.last_mut()) {
-            (_, Some(command)) if goes_on => {
-                let more = text.strip_prefix("> ");
-                let more = more.context("a line that ends with \\ goes on with `> `")?;
-                command.text.push(more.to_string());
+            (_, Some(command)) if command.output.is_empty() && more.is_some() => {
+                command.text.extend(more.map(String::from));
             }
+            _ if goes_on => bail!("a line that ends with \\ goes on with `> `"),
             (Some((who, text)), _) => {
                 let (text, output) = (vec![text.to_string()], Vec::new());
                 commands.push(Command { line: line.number, who, text, output });

@@ -46,6 +46,12 @@ impl Place {
     }
 }
 
+/// Where cargo puts programs: beside this one, or above it if it is a test.
+pub fn programs() -> Result<PathBuf> {
+    let beside = checkout::programs()?;
+    Ok(if beside.ends_with("deps") { beside.join("..").canonicalize()? } else { beside })
+}
+
 /// The text of a file.
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
