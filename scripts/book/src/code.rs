@@ -1,7 +1,12 @@
 //! `{{#fn mount::pivot}}` and `{{#item mount::NAME}}`: one function or one other item of a step's
 //! sources, found by its path and taken as it stands.
 
-use std::{ops::Range, path::Path};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context, Result, bail};
 use workshop::{
@@ -13,7 +18,7 @@ use workshop::{
 use crate::place::Place;
 
 /// What is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Function,
     Item,
@@ -55,8 +60,19 @@ fn step_named(name: &str) -> Result<Step> {
     found.with_context(|| format!("there is no step {name}"))
 }
 
-/// All functions or items of a step.
-fn all(place: &Place, step: Step, kind: Kind) -> Result<Vec<Found>> {
+/// All functions or items of a step; each package is read once while the book is built.
+fn all(place: &Place, step: Step, kind: Kind) -> Result<Arc<Vec<Found>>> {
+    static READ: Mutex<BTreeMap<(PathBuf, Kind), Arc<Vec<Found>>>> = Mutex::new(BTreeMap::new());
+    let key = (place.package(step), kind);
+    let mut read = READ.lock().expect("nobody panics with it");
+    if let Some(found) = read.get(&key) {
+        return Ok(found.clone());
+    }
+    let found = Arc::new(read_all(place, step, kind)?);
+    Ok(read.entry(key).or_insert(found).clone())
+}
+
+fn read_all(place: &Place, step: Step, kind: Kind) -> Result<Vec<Found>> {
     let package = place.package(step);
     let mut found = Vec::new();
     for (file, text) in exercise::sources(&package)? {

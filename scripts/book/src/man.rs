@@ -1,7 +1,7 @@
 //! Man pages: `pivot_root(2)` in a text becomes a link to man7.org. Each must be on the list
 //! `book/man-pages.txt`, by name and section: what is not there is an error with its line.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use anyhow::{Result, anyhow};
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
@@ -12,24 +12,31 @@ use crate::{
     place::{self, Place, read},
 };
 
-/// The list, below the book's directory: a page a line, `pivot_root(2)`; `#` begins a comment.
+/// The list, below the book's directory: a page a line, `pivot_root(2)`.
 pub const LIST: &str = "man-pages.txt";
 
 /// The chapter with its man pages linked.
 pub fn link(place: &Place, chapter: &Chapter, expanded: &Expanded) -> Result<String> {
     let list = read(&place.book.join(LIST))?;
-    let known: BTreeSet<&str> =
-        list.lines().filter_map(|line| line.split('#').next()).map(str::trim).collect();
+    let entries = list.lines().filter(|line| !line.starts_with('#'));
+    let known: BTreeMap<&str, Option<&str>> = entries.filter_map(entry).collect();
     let mut text = expanded.text.clone();
     for (range, name, code) in named(&expanded.text).into_iter().rev() {
-        if !known.contains(name.as_str()) {
+        let Some(elsewhere) = known.get(name.as_str()) else {
             let error = anyhow!("{name} is not on the list of man pages, book/{LIST}");
             return Err(place::at(&chapter.path, expanded.line(range.start), error));
-        }
+        };
         let shown = if code { format!("`{name}`") } else { name.clone() };
-        text.replace_range(range, &format!("[{shown}]({})", address(&name)));
+        let address = elsewhere.map_or_else(|| address(&name), String::from);
+        text.replace_range(range, &format!("[{shown}]({address})"));
     }
     Ok(text)
+}
+
+/// A page, and its address where man7.org does not have it.
+fn entry(line: &str) -> Option<(&str, Option<&str>)> {
+    let mut words = line.split_whitespace();
+    Some((words.next()?, words.next()))
 }
 
 /// `https://man7.org/linux/man-pages/man2/pivot_root.2.html`
@@ -85,12 +92,13 @@ fn pages(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// `pivot_root(2)`, `proc_pid_mountinfo(5)`, `curs_attr(3X)`
+/// `pivot_root(2)`, `proc_pid_mountinfo(5)`, `PR_SET_PDEATHSIG(2const)`
 fn is_page(text: &str) -> bool {
     let Some((name, section)) = text.strip_suffix(')').and_then(|it| it.split_once('(')) else {
         return false;
     };
-    let section_fits = section.len() <= 2 && section.starts_with(|it: char| ('1'..='8').contains(&it));
+    let Some(rest) = section.strip_prefix(|it: char| ('1'..='8').contains(&it)) else { return false };
+    let section_fits = rest.chars().all(|it| it.is_ascii_lowercase());
     section_fits && name.chars().all(is_of_name) && name.starts_with(|it: char| it.is_alphabetic())
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How long one command may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Stands in the output where a command's ends.
 const END: u8 = 1;
