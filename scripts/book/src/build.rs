@@ -10,7 +10,7 @@ use mdbook_driver::{
 };
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
-use crate::{chapter::Chapter, expand, place::Place, source_pages, structure, theme};
+use crate::{chapter::Chapter, expand, links, place::Place, source_pages, structure, theme};
 
 /// Builds the book into `book/book`.
 pub fn build(place: &Place) -> Result<()> {
@@ -23,7 +23,7 @@ pub fn build(place: &Place) -> Result<()> {
     let style = "source.css";
     fs::copy(place.book.join("theme").join(style), place.output().join(style))
         .with_context(|| format!("cannot copy {style}"))?;
-    Ok(())
+    links::check(place)
 }
 
 /// `book.toml`, with the theme that was prepared.

@@ -7,6 +7,7 @@ use book::{
     bless, build,
     chapter::{self, Chapter},
     place::Place,
+    serve,
     transcript::{self, Kit, lab, stand_in},
 };
 use clap::{Parser, Subcommand};
@@ -24,6 +25,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show it in a browser, and build it again after each save
+    Serve {
+        /// On 127.0.0.1
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+    },
     /// Run all transcripts and say which do not hold any more
     Transcripts {
         /// By their names, 04-mount; none is all
@@ -60,6 +67,7 @@ fn run(cli: Cli) -> Result<()> {
     }
     match cli.command {
         None => build::build(&place),
+        Some(Command::Serve { port }) => serve::serve(&place, port),
         Some(Command::Transcripts { chapters }) => transcripts(&place, &named(&place, &chapters)?),
         Some(Command::Bless { chapters, no_pictures }) => {
             if !no_pictures {
