@@ -10,7 +10,7 @@ use mdbook_driver::{
 };
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
-use crate::{chapter::Chapter, expand, links, place::Place, source_pages, structure, theme};
+use crate::{chapter::Chapter, expand, flag_check, links, place::Place, source_pages, structure, theme};
 
 /// Builds the book into `book/book`.
 pub fn build(place: &Place) -> Result<()> {
@@ -65,6 +65,7 @@ impl Ours {
         let ours = Chapter::new(path);
         let text = mem::take(&mut chapter.content);
         ensure!(!text.trim().is_empty(), "book/src/{}:1: this chapter is empty", path.display());
+        flag_check::check(&self.0, &ours, &text)?;
         chapter.content = expand::chapter(&self.0, &ours, &text)?;
         Ok(())
     }

@@ -22,8 +22,9 @@ pub struct Expanded {
 }
 
 impl Expanded {
+    /// Lines, of which an empty one is one too.
     fn push(&mut self, from: usize, text: &str) {
-        for line in text.lines() {
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
             self.text += line;
             self.text.push('\n');
             self.from.push(from);
@@ -130,6 +131,7 @@ mod tests {
     #[test]
     fn a_directive_is_replaced_and_a_block_is_left_alone() {
         let text = expand("a\n\n{{#fn chroot::exec}}\n\n```text\n{{#fn x}}\n```\n").unwrap();
+        assert!(text.starts_with("a\n\n<figure"), "{text}");
         assert!(text.contains("pub fn exec(") && text.contains("```text\n{{#fn x}}\n```"), "{text}");
     }
 

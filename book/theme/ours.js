@@ -24,9 +24,9 @@ for (const block of document.querySelectorAll('pre > code, .table-wrapper')) {
     }
 }
 
-let closed = [];
+let folded = [];
 window.addEventListener('beforeprint', () => {
-    closed = Array.from(document.querySelectorAll('details:not([open])'));
-    closed.forEach(it => { it.open = true; });
+    folded = Array.from(document.querySelectorAll('details:not([open])'));
+    folded.forEach(it => { it.open = true; });
 });
-window.addEventListener('afterprint', () => closed.forEach(it => { it.open = false; }));
+window.addEventListener('afterprint', () => folded.forEach(it => { it.open = false; }));
