@@ -36,6 +36,11 @@ pub fn prepare(place: &Place) -> Result<TempDir> {
     let template = theme.path().join("index.hbs");
     write(&template, &changed(&read(&template)?)?)?;
     copy(&place.book.join("theme"), theme.path())?;
+    // One sheet for code: its colours are the theme's.
+    for sheet in ["tomorrow-night.css", "ayu-highlight.css"] {
+        fs::copy(theme.path().join("highlight.css"), theme.path().join(sheet))
+            .with_context(|| format!("cannot make {sheet}"))?;
+    }
     Ok(theme)
 }
 
