@@ -24,6 +24,11 @@ for (const block of document.querySelectorAll('pre > code, .table-wrapper')) {
     }
 }
 
+// mdBook opens the contents by a box that is ticked; its button is no label of that box here.
+document.getElementById('mdbook-sidebar-toggle').addEventListener('click', () => {
+    document.getElementById('mdbook-sidebar-toggle-anchor').click();
+});
+
 let folded = [];
 window.addEventListener('beforeprint', () => {
     folded = Array.from(document.querySelectorAll('details:not([open])'));

@@ -10,7 +10,7 @@ use mdbook_driver::{
 };
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
-use crate::{chapter::Chapter, expand, flag_check, links, place::Place, source_pages, structure, theme};
+use crate::{chapter::Chapter, expand, finish, flag_check, links, place::Place, source_pages, structure, theme};
 
 /// Builds the book into `book/book`.
 pub fn build(place: &Place) -> Result<()> {
@@ -19,6 +19,7 @@ pub fn build(place: &Place) -> Result<()> {
     let mut book = MDBook::load_with_config(&place.book, config(place, theme.path())?)?;
     book.with_preprocessor(Ours(place.clone()));
     book.build().map_err(unwrapped)?;
+    finish::pages(&place.output())?;
     source_pages::write_all(place)?;
     let style = "source.css";
     fs::copy(place.book.join("theme").join(style), place.output().join(style))

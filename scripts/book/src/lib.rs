@@ -9,6 +9,7 @@ pub mod console;
 pub mod exercises;
 pub mod expand;
 pub mod fence;
+pub mod finish;
 pub mod flag_check;
 pub mod flags;
 pub mod links;
