@@ -34,7 +34,7 @@ pub fn html(lines: &[Line]) -> Result<String> {
     }
     let mut html = format!("<div class=\"quiz\">\n\n{question}\n\n");
     for answer in answers {
-        let (class, word) = if answer.right { ("right", "Right.") } else { ("wrong", "No.") };
+        let (class, word) = if answer.right { ("is-right", "Right.") } else { ("is-wrong", "No.") };
         let _ = write!(
             html,
             "<details class=\"{class}\">\n<summary>{}</summary>\n\n**{word}** {}\n\n</details>\n",
@@ -92,7 +92,7 @@ mod tests {
     fn an_answer_opens_and_says_why() {
         let html = html(&fence::lines(QUESTION)).unwrap();
         assert!(html.contains("**1. Which?**"), "{html}");
-        let wrong = "<details class=\"wrong\">\n<summary><code>a</code> and more</summary>\n\n\
+        let wrong = "<details class=\"is-wrong\">\n<summary><code>a</code> and more</summary>\n\n\
                      **No.** Not so, and why.\n\n</details>";
         assert!(html.contains(wrong), "{html}");
         assert!(html.contains("**Right.** It is."), "{html}");
