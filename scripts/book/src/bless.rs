@@ -79,8 +79,9 @@ pub fn same(one: &Xray, other: &Xray) -> bool {
 fn said(xray: &Xray) -> Vec<String> {
     let mut names = Names::default();
     let mut evidence = |wall: &Wall| wall.step.map(|_| names.numbers(&wall.evidence));
-    let walls = xray.walls.iter().map(|wall| {
-        format!("{} {:?} {:?}", wall.name, wall.whose, evidence(wall))
-    });
+    let walls = xray
+        .walls
+        .iter()
+        .map(|wall| format!("{} {:?} {:?}", wall.name, wall.whose, evidence(wall)));
     [xray.title.clone()].into_iter().chain(walls).collect()
 }

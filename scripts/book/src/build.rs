@@ -10,7 +10,10 @@ use mdbook_driver::{
 };
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
-use crate::{chapter::Chapter, expand, finish, flag_check, links, place::Place, source_pages, structure, theme};
+use crate::{
+    chapter::Chapter, expand, finish, flag_check, links, place::Place, source_pages, structure,
+    theme,
+};
 
 /// Builds the book into `book/book`.
 pub fn build(place: &Place) -> Result<()> {

@@ -60,9 +60,12 @@ fn step_named(name: &str) -> Result<Step> {
     found.with_context(|| format!("there is no step {name}"))
 }
 
+/// What was found in packages so far.
+type Packages = BTreeMap<(PathBuf, Kind), Arc<Vec<Found>>>;
+
 /// All functions or items of a step; each package is read once while the book is built.
 fn all(place: &Place, step: Step, kind: Kind) -> Result<Arc<Vec<Found>>> {
-    static READ: Mutex<BTreeMap<(PathBuf, Kind), Arc<Vec<Found>>>> = Mutex::new(BTreeMap::new());
+    static READ: Mutex<Packages> = Mutex::new(BTreeMap::new());
     let key = (place.package(step), kind);
     let mut read = READ.lock().expect("nobody panics with it");
     if let Some(found) = read.get(&key) {

@@ -153,7 +153,8 @@ impl Command {
         for (at, line) in self.text.iter().enumerate() {
             let prompt = if at == 0 { self.prompt() } else { "> " };
             let (prompt, line) = (escape(prompt), escape(line));
-            let _ = writeln!(html, "<b class=\"prompt\">{prompt}</b><b class=\"command\">{line}</b>");
+            let _ =
+                writeln!(html, "<b class=\"prompt\">{prompt}</b><b class=\"command\">{line}</b>");
         }
         self.output.iter().for_each(|line| html += &format!("{}\n", escape(line)));
         html

@@ -81,7 +81,8 @@ fn replacement(place: &Place, chapter: &Chapter, lines: &[Line]) -> Result<Optio
         Kind::Prose if quiz::opens(line) => quiz::html(lines).map(Some),
         Kind::Prose if line.contains("{{#") => {
             let inside = line.trim().strip_prefix("{{#").and_then(|it| it.strip_suffix("}}"));
-            let inside = inside.context("a directive stands alone on its line: {{#fn mount::pivot}}")?;
+            let inside =
+                inside.context("a directive stands alone on its line: {{#fn mount::pivot}}")?;
             let text = directive(place, chapter, inside)?;
             ensure!(!text.trim().is_empty(), "{{{{#{inside}}}}} gives nothing");
             Ok(Some(text))
@@ -132,7 +133,10 @@ mod tests {
     fn a_directive_is_replaced_and_a_block_is_left_alone() {
         let text = expand("a\n\n{{#fn chroot::exec}}\n\n```text\n{{#fn x}}\n```\n").unwrap();
         assert!(text.starts_with("a\n\n<figure"), "{text}");
-        assert!(text.contains("pub fn exec(") && text.contains("```text\n{{#fn x}}\n```"), "{text}");
+        assert!(
+            text.contains("pub fn exec(") && text.contains("```text\n{{#fn x}}\n```"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -68,8 +68,14 @@ mod tests {
     fn a_block_ends_at_a_fence_as_long_as_its_own() {
         let text = "a\n````console,x\n```\n{{#fn}}\n````\nb\n";
         let kinds: Vec<Kind> = lines(text).iter().map(|it| it.kind).collect();
-        let expected =
-            [Kind::Prose, Kind::Open("console,x"), Kind::Inside, Kind::Inside, Kind::Close, Kind::Prose];
+        let expected = [
+            Kind::Prose,
+            Kind::Open("console,x"),
+            Kind::Inside,
+            Kind::Inside,
+            Kind::Close,
+            Kind::Prose,
+        ];
         assert_eq!(kinds, expected);
         assert_eq!(around("x\n````\n"), "`````");
     }

@@ -10,7 +10,10 @@ use crate::place::{read, write};
 /// What is put in place of what.
 const CHANGES: [(&str, &str); 2] = [
     ("<th></th>", "<td></td>"),
-    ("<input disabled=\"\" type=\"checkbox\">", "<span class=\"box\" aria-hidden=\"true\">☐</span>"),
+    (
+        "<input disabled=\"\" type=\"checkbox\">",
+        "<span class=\"box\" aria-hidden=\"true\">☐</span>",
+    ),
 ];
 
 /// All pages in a directory and below.
@@ -22,7 +25,8 @@ pub fn pages(dir: &Path) -> Result<()> {
             pages(&path)?;
         } else if path.extension().is_some_and(|it| it == "html") {
             let text = read(&path)?;
-            let changed = CHANGES.iter().fold(text.clone(), |text, (old, new)| text.replace(old, new));
+            let changed =
+                CHANGES.iter().fold(text.clone(), |text, (old, new)| text.replace(old, new));
             if changed != text {
                 write(&path, &changed)?;
             }

@@ -53,7 +53,8 @@ fn taken(step: Step, words: &[&str]) -> Result<()> {
     let own: Vec<_> = Step::all().filter(|it| *it <= step).flat_map(flags::of_step).collect();
     let mut words = words.iter();
     while let Some(word) = words.next().filter(|it| it.starts_with('-')) {
-        let (name, value) = word.split_once('=').map_or((*word, None), |(name, it)| (name, Some(it)));
+        let (name, value) =
+            word.split_once('=').map_or((*word, None), |(name, it)| (name, Some(it)));
         if ["--help", "-h", "--"].contains(&name) {
             return Ok(());
         }
@@ -76,7 +77,8 @@ fn named(line: &Line, known: &BTreeSet<String>) -> Result<()> {
         return Ok(());
     }
     for code in line.text.split('`').skip(1).step_by(2).filter(|it| it.starts_with("--")) {
-        let end = code.find(|it: char| !it.is_ascii_alphanumeric() && it != '-').unwrap_or(code.len());
+        let end =
+            code.find(|it: char| !it.is_ascii_alphanumeric() && it != '-').unwrap_or(code.len());
         let flag = &code[..end];
         ensure!(
             flag == "--" || known.contains(flag),

@@ -48,7 +48,8 @@ fn name(flag: &Arg) -> String {
 /// What `--help` says of it, with its default and what it may be.
 fn help(flag: &Arg) -> String {
     let mut help = flag.get_help().map(|it| it.to_string()).unwrap_or_default();
-    let defaults: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+    let defaults: Vec<_> =
+        flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
     let possible = flag.get_possible_values();
     if flag.get_action().takes_values() && !possible.is_empty() {
         let names: Vec<String> = possible.iter().map(|it| format!("`{}`", it.get_name())).collect();

@@ -28,8 +28,12 @@ pub fn check(place: &Place) -> Result<()> {
         let name = path.strip_prefix(&output)?;
         // The printed page has all chapters once more.
         if name != Path::new("print.html") {
-            let faults = page.links.iter().filter_map(|link| Some((link, fault(path, link, &pages)?)));
-            dead.extend(faults.map(|(link, fault)| format!("{}: {link}: {fault}", origin(place, name, link))));
+            let faults =
+                page.links.iter().filter_map(|link| Some((link, fault(path, link, &pages)?)));
+            dead.extend(
+                faults
+                    .map(|(link, fault)| format!("{}: {link}: {fault}", origin(place, name, link))),
+            );
         }
     }
     match dead.is_empty() {
@@ -85,7 +89,8 @@ fn fault(from: &Path, link: &str, pages: &BTreeMap<PathBuf, Page>) -> Option<Str
     if !target.is_file() {
         return Some("there is no such file".into());
     }
-    let there = pages.get(&target).is_none_or(|page| anchor.is_empty() || page.ids.contains(anchor));
+    let there =
+        pages.get(&target).is_none_or(|page| anchor.is_empty() || page.ids.contains(anchor));
     (!there).then(|| format!("there is no #{anchor} in it"))
 }
 
@@ -108,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_page_has_ids_and_links() {
-        let page = page("<h2 id=\"a\"><a href=\"b.html#c&amp;d\">x</a> <img src=\"e.svg\"><span id=L1>").unwrap();
+        let page =
+            page("<h2 id=\"a\"><a href=\"b.html#c&amp;d\">x</a> <img src=\"e.svg\"><span id=L1>")
+                .unwrap();
         assert!(page.ids.contains("a") && page.ids.contains("L1"), "{:?}", page.ids);
         assert_eq!(page.links, ["b.html#c&d", "e.svg"]);
         assert_eq!(normal(Path::new("/a/b/../c.html")), Path::new("/a/c.html"));

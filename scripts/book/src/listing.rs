@@ -37,7 +37,8 @@ pub fn attack(place: &Place, chapter: &Chapter, step: Step) -> Result<String> {
 /// `{{#diff 3 4}}`: what the lesson is.
 pub fn diff(place: &Place, chapter: &Chapter, old: Step, new: Step) -> Result<String> {
     let files = [main_of(place, old), main_of(place, new)];
-    let [old, new] = [read(&place.checkout.join(&files[0]))?, read(&place.checkout.join(&files[1]))?];
+    let [old, new] =
+        [read(&place.checkout.join(&files[0]))?, read(&place.checkout.join(&files[1]))?];
     let text = difference(&old, &new);
     if text.is_empty() {
         bail!("{} and {} are the same", files[0], files[1]);

@@ -48,7 +48,8 @@ fn address(name: &str) -> String {
 
 /// Where pages are named in running text, and whether as code: not in headings, links and blocks.
 fn named(text: &str) -> Vec<(Range<usize>, String, bool)> {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH;
     let (mut found, mut closed) = (Vec::new(), 0);
     for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
         match event {
@@ -81,9 +82,9 @@ fn is_closed(tag: &TagEnd) -> bool {
 fn pages(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (open, _) in text.match_indices('(') {
-        let start = text[..open].rfind(|it| !is_of_name(it)).map_or(0, |at| {
-            at + text[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = text[..open]
+            .rfind(|it| !is_of_name(it))
+            .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
         let end = text[open..].find(')').map_or(open, |at| open + at + 1);
         if is_page(&text[start..end]) {
             found.push((start, &text[start..end]));
@@ -97,7 +98,9 @@ fn is_page(text: &str) -> bool {
     let Some((name, section)) = text.strip_suffix(')').and_then(|it| it.split_once('(')) else {
         return false;
     };
-    let Some(rest) = section.strip_prefix(|it: char| ('1'..='8').contains(&it)) else { return false };
+    let Some(rest) = section.strip_prefix(|it: char| ('1'..='8').contains(&it)) else {
+        return false;
+    };
     let section_fits = rest.chars().all(|it| it.is_ascii_lowercase());
     section_fits && name.chars().all(is_of_name) && name.starts_with(|it: char| it.is_alphabetic())
 }

@@ -58,14 +58,18 @@ pub fn drawing(place: &Place, name: &str) -> Result<String> {
     let svg = read(&place.chapters().join(format!("images/{name}.svg")))?;
     let start = svg.find("<svg").with_context(|| format!("{name}.svg has no <svg>"))?;
     let label = format!("aria-labelledby=\"{name}-title {name}-desc\"");
-    let (title, desc) = (format!("<title id=\"{name}-title\">"), format!("<desc id=\"{name}-desc\">"));
+    let (title, desc) =
+        (format!("<title id=\"{name}-title\">"), format!("<desc id=\"{name}-desc\">"));
     for part in ["viewBox=", "role=\"img\"", &label, &title, &desc] {
         ensure!(svg.contains(part), "images/{name}.svg has no {part}");
     }
     // All pictures are parts of one page when the book is printed.
     let ids = svg.split(" id=\"").skip(1).filter_map(|it| it.split('"').next());
     for id in ids {
-        ensure!(id.starts_with(&format!("{name}-")), "images/{name}.svg: the id {id} is not {name}-…");
+        ensure!(
+            id.starts_with(&format!("{name}-")),
+            "images/{name}.svg: the id {id} is not {name}-…"
+        );
     }
     // An empty line would end the HTML in the Markdown.
     let lines = svg[start..].lines().filter(|line| !line.trim().is_empty());

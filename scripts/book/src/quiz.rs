@@ -23,7 +23,10 @@ pub fn opens(line: &str) -> bool {
 
 /// The question, from `<div class="quiz">` to `</div>`, as HTML with Markdown in it.
 pub fn html(lines: &[Line]) -> Result<String> {
-    ensure!(lines.last().is_some_and(|it| it.text.trim() == "</div>"), "this question has no </div>");
+    ensure!(
+        lines.last().is_some_and(|it| it.text.trim() == "</div>"),
+        "this question has no </div>"
+    );
     let (question, answers) = parsed(&lines[1..lines.len() - 1])?;
     let right = answers.iter().filter(|it| it.right).count();
     ensure!(!question.is_empty(), "this question asks nothing");
@@ -53,7 +56,8 @@ fn parsed(lines: &[Line]) -> Result<(String, Vec<Answer>)> {
         let start = text.strip_prefix("- [").and_then(|it| it.split_once(']'));
         match (start, answers.last_mut()) {
             (Some((mark @ ("x" | " "), text)), _) => {
-                let answer = Answer { right: mark == "x", text: text.trim().into(), ..Answer::default() };
+                let answer =
+                    Answer { right: mark == "x", text: text.trim().into(), ..Answer::default() };
                 answers.push(answer);
             }
             (_, Some(answer)) => match text.strip_prefix('>') {

@@ -86,7 +86,9 @@ impl Names {
         if part("date").is_some() {
             return "DATE".into();
         }
-        if let (Some(mount), Some(parent), Some(device)) = (part("mount"), part("parent"), part("device")) {
+        if let (Some(mount), Some(parent), Some(device)) =
+            (part("mount"), part("parent"), part("device"))
+        {
             let [mount, parent] = [mount, parent].map(|it| self.upper("mount", it));
             return format!("[{mount}] [{parent}] [{}] /", self.lower("device", device));
         }
@@ -94,7 +96,13 @@ impl Names {
     }
 
     /// A number is a process if it is one of those that were given to processes meanwhile.
-    fn process(&mut self, all: &str, prefix: Option<&str>, pid: &str, pids: &RangeInclusive<u32>) -> String {
+    fn process(
+        &mut self,
+        all: &str,
+        prefix: Option<&str>,
+        pid: &str,
+        pids: &RangeInclusive<u32>,
+    ) -> String {
         if !pid.parse().is_ok_and(|pid| pids.contains(&pid)) {
             return all.into();
         }
@@ -154,7 +162,10 @@ mod tests {
         assert_eq!(line("uts:[4026531838] pid:[4026531836]"), "uts:[A] pid:[A]");
         assert_eq!(line("uts:[4026532450] uts:[4026531838]"), "uts:[B] uts:[A]");
         assert_eq!(line("4026531836 pid 3 27004 root"), "[A] pid 3 PID a root");
-        assert_eq!(line("/proc/27005/cwd, PID 27004, 27200, c27005"), "/proc/PID b/cwd, PID a, 27200, c[b]");
+        assert_eq!(
+            line("/proc/27005/cwd, PID 27004, 27200, c27005"),
+            "/proc/PID b/cwd, PID a, 27200, c[b]"
+        );
         assert_eq!(line("secret 9e3e7426 /tmp/attack-fqqRzt/x"), "secret [A] /tmp/attack-[A]/x");
         assert_eq!(line("31 22 0:28 / /proc rw"), "[A] [B] [a] / /proc rw");
         assert_eq!(line("127.0.0.1:42749"), "127.0.0.1:[A]");

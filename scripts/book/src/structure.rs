@@ -89,10 +89,14 @@ fn title(chapter: &Chapter, step: Step, prose: &[&str]) -> Result<()> {
     let first = prose.first().copied().unwrap_or_default();
     let wanted = [
         (first.starts_with(&title), format!("the first line is not `{title}…`")),
-        (prose.iter().take(6).any(|it| it.starts_with('*') && it.contains(" minutes")),
-            "nothing under the title says how long it takes: `*45 minutes. New: …*`".to_string()),
-        (prose.contains(&format!("{{{{#xray {before}}}}}").as_str()),
-            format!("the x-ray of the step before, {{{{#xray {before}}}}}, is missing")),
+        (
+            prose.iter().take(6).any(|it| it.starts_with('*') && it.contains(" minutes")),
+            "nothing under the title says how long it takes: `*45 minutes. New: …*`".to_string(),
+        ),
+        (
+            prose.contains(&format!("{{{{#xray {before}}}}}").as_str()),
+            format!("the x-ray of the step before, {{{{#xray {before}}}}}, is missing"),
+        ),
     ];
     match wanted.into_iter().find(|(there, _)| !there) {
         Some((_, error)) => Err(place::at(&chapter.path, 1, error)),

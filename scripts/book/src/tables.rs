@@ -14,16 +14,20 @@ use crate::{
 
 /// A row an exercise: its function, the checks that are its own, and those that turn red with it.
 pub fn matrix(place: &Place) -> Result<String> {
-    let mut table = String::from(
-        "| exercise | function | its checks | red with it |\n|---|---|---|---|\n",
-    );
+    let mut table =
+        String::from("| exercise | function | its checks | red with it |\n|---|---|---|---|\n");
     for step in Step::all() {
         for it in exercise::of_package(step, &place.package(step))? {
             let function = format!("`{}::{}`", step.name(), it.function.path);
             let _ = writeln!(table, "| {} | {function} |{}", it.id, checks_of(&it.id.to_string()));
         }
         let main = format!("`{}`, `src/main.rs`", step.name());
-        let _ = writeln!(table, "| {} | {main} |{}", step.number(), checks_of(&step.number().to_string()));
+        let _ = writeln!(
+            table,
+            "| {} | {main} |{}",
+            step.number(),
+            checks_of(&step.number().to_string())
+        );
     }
     Ok(table)
 }
@@ -32,16 +36,17 @@ fn checks_of(exercise: &str) -> String {
     let own = checks::all().filter(|check| check.exercise == exercise);
     let own: Vec<String> = own.map(|check| format!("`{}`", check.name)).collect();
     let listed = checks::knock_ons(exercise);
-    let others = checks::all().filter(|check| {
-        check.exercise != exercise && listed.iter().any(|it| it.is_of(check))
-    });
+    let others = checks::all()
+        .filter(|check| check.exercise != exercise && listed.iter().any(|it| it.is_of(check)));
     let others: Vec<String> = others.map(|check| format!("`{}`", check.name)).collect();
     format!(" {} | {} |", own.join(", "), others.join(", "))
 }
 
 /// A row an attack.
 pub fn attacks(place: &Place) -> Result<String> {
-    let mut table = String::from("| step | attack | what it does | works in | stopped in |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| step | attack | what it does | works in | stopped in |\n|---|---|---|---|---|\n",
+    );
     for step in Step::all() {
         let file = place.package(step).join("attack.rs");
         let mut finder = Attacks::default();
@@ -49,7 +54,12 @@ pub fn attacks(place: &Place) -> Result<String> {
         for (name, claim) in finder.found {
             let before = step.before().map_or("no container", |step| step.name());
             let number = step.number();
-            let _ = writeln!(table, "| {number} | `{name}` | {} | {before} | {} |", cell(&claim), step.name());
+            let _ = writeln!(
+                table,
+                "| {number} | `{name}` | {} | {before} | {} |",
+                cell(&claim),
+                step.name()
+            );
         }
     }
     Ok(table)
@@ -74,9 +84,10 @@ impl<'ast> Visit<'ast> for Attacks {
 
 /// The text of a field.
 fn text(it: &ExprStruct, field: &str) -> Option<String> {
-    let field = it.fields.iter().find(|value| {
-        matches!(&value.member, syn::Member::Named(name) if name == field)
-    })?;
+    let field = it
+        .fields
+        .iter()
+        .find(|value| matches!(&value.member, syn::Member::Named(name) if name == field))?;
     match &field.expr {
         Expr::Lit(literal) => match &literal.lit {
             Lit::Str(text) => Some(text.value()),

@@ -13,25 +13,56 @@ use crate::place::{Place, read, write};
 /// What of mdBook's template is put how.
 const CHANGES: [(&str, &str); 11] = [
     // Two themes are enough, and each is called what it is.
-    (r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-rust">Rust</button></li>"#, ""),
-    (r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-coal">Coal</button></li>"#, ""),
-    (r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-ayu">Ayu</button></li>"#, ""),
+    (
+        r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-rust">Rust</button></li>"#,
+        "",
+    ),
+    (
+        r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-coal">Coal</button></li>"#,
+        "",
+    ),
+    (
+        r#"<li role="none"><button role="menuitem" class="theme" id="mdbook-theme-ayu">Ayu</button></li>"#,
+        "",
+    ),
     (r#"id="mdbook-theme-navy">Navy<"#, r#"id="mdbook-theme-navy">Dark<"#),
     // A page has one first heading: its chapter's.
-    (r#"<h1 class="menu-title">{{ book_title }}</h1>"#, r#"<p class="menu-title">{{ book_title }}</p>"#),
-    (r#"<h2 class="mdbook-help-title">Keyboard shortcuts</h2>"#, r#"<p class="mdbook-help-title">Keyboard shortcuts</p>"#),
+    (
+        r#"<h1 class="menu-title">{{ book_title }}</h1>"#,
+        r#"<p class="menu-title">{{ book_title }}</p>"#,
+    ),
+    (
+        r#"<h2 class="mdbook-help-title">Keyboard shortcuts</h2>"#,
+        r#"<p class="mdbook-help-title">Keyboard shortcuts</p>"#,
+    ),
     // What stands over every page is a landmark, and what opens the contents a button.
-    (r#"<div id="mdbook-menu-bar" class="menu-bar sticky">"#, r#"<div id="mdbook-menu-bar" class="menu-bar sticky" role="banner">"#),
-    (r#"<div id="mdbook-search-wrapper" class="hidden">"#, r#"<div id="mdbook-search-wrapper" class="hidden" role="search">"#),
-    (r#"<label id="mdbook-sidebar-toggle" class="icon-button" for="mdbook-sidebar-toggle-anchor""#, r#"<button id="mdbook-sidebar-toggle" class="icon-button" type="button""#),
-    ("</label>", r#"</button><noscript><a href="{{ path_to_root }}toc.html">Contents</a></noscript>"#),
+    (
+        r#"<div id="mdbook-menu-bar" class="menu-bar sticky">"#,
+        r#"<div id="mdbook-menu-bar" class="menu-bar sticky" role="banner">"#,
+    ),
+    (
+        r#"<div id="mdbook-search-wrapper" class="hidden">"#,
+        r#"<div id="mdbook-search-wrapper" class="hidden" role="search">"#,
+    ),
+    (
+        r#"<label id="mdbook-sidebar-toggle" class="icon-button" for="mdbook-sidebar-toggle-anchor""#,
+        r#"<button id="mdbook-sidebar-toggle" class="icon-button" type="button""#,
+    ),
+    (
+        "</label>",
+        r#"</button><noscript><a href="{{ path_to_root }}toc.html">Contents</a></noscript>"#,
+    ),
     // The reader prints when they want to.
-    ("window.setTimeout(window.print, 100);\n        });\n        </script>\n        {{/if}}\n        {{/if}}", "});\n        </script>\n        {{/if}}\n        {{/if}}"),
+    (
+        "window.setTimeout(window.print, 100);\n        });\n        </script>\n        {{/if}}\n        {{/if}}",
+        "});\n        </script>\n        {{/if}}\n        {{/if}}",
+    ),
 ];
 
 /// A directory with all of it, for as long as the build takes.
 pub fn prepare(place: &Place) -> Result<TempDir> {
-    let theme = TempDir::with_prefix("book-theme-").context("cannot make a directory for the theme")?;
+    let theme =
+        TempDir::with_prefix("book-theme-").context("cannot make a directory for the theme")?;
     for directory in ["css", "fonts"] {
         fs::create_dir(theme.path().join(directory)).context("cannot make the theme")?;
     }

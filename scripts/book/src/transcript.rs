@@ -100,8 +100,7 @@ fn commands<'a>(blocks: &'a [Block], runs: &Runs) -> Vec<&'a Command> {
 }
 
 fn job(kit: &Kit, commands: &[&Command]) -> Job {
-    let order =
-        |it: &&Command| Order { root: it.who == Who::Root, text: it.text.join("\n") };
+    let order = |it: &&Command| Order { root: it.who == Who::Root, text: it.text.join("\n") };
     Job { kit: kit.path().to_owned(), commands: commands.iter().map(order).collect() }
 }
 

@@ -37,7 +37,9 @@ fn trials() -> Result<Vec<Trial>> {
     let place = Place::here()?;
     let mut trials: Vec<Trial> =
         FAILURES.iter().map(|it| test(format!("fails/{}", it.0), move || must_fail(it))).collect();
-    trials.push(test("fails/a wrong transcript", wrong_transcript).with_ignored_flag(!geteuid().is_root()));
+    trials.push(
+        test("fails/a wrong transcript", wrong_transcript).with_ignored_flag(!geteuid().is_root()),
+    );
     if !geteuid().is_root() {
         println!("skipped: book: x-rays and transcripts need root");
         return Ok(trials);
@@ -81,7 +83,12 @@ const FAILURES: [Failure; 6] = [
     ),
     (
         "a changed flag",
-        |it| it.append("book/src/setting-up.md", "\n```console\n# step7 --memry 64m rootfs true\n```\n"),
+        |it| {
+            it.append(
+                "book/src/setting-up.md",
+                "\n```console\n# step7 --memry 64m rootfs true\n```\n",
+            )
+        },
         "step 7, cgroups has no flag --memry",
     ),
     (

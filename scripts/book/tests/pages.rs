@@ -74,7 +74,10 @@ fn axe(theme: &str) -> Result<()> {
     write(&output.join("harness.html"), &harness.replace("WIDTHS", &format!("{WIDTHS:?}")))?;
     let address = format!("file://{}", output.join("harness.html").display());
     let done = chromium(&["--dump-dom", "--virtual-time-budget=1000000000", &address])?;
-    let dom = String::from_utf8_lossy(&done.stdout).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let dom = String::from_utf8_lossy(&done.stdout)
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&");
     let json = dom.split("<pre>").nth(1).and_then(|it| it.split("</pre>").next());
     let looked: Vec<Looked> = serde_json::from_str(json.context("axe-core said nothing")?)
         .with_context(|| format!("cannot understand axe-core: {dom:.2000}"))?;
@@ -89,7 +92,9 @@ fn judge(theme: &str, pages: &[String], looked: &[Looked]) -> Result<()> {
     for it in looked {
         let source = it.page.starts_with("source/");
         ensure!(source || it.theme == class, "{} is in the theme {:?}", it.page, it.theme);
-        wrong.extend(it.violations.iter().map(|what| format!("{} at {}: {what}", it.page, it.width)));
+        wrong.extend(
+            it.violations.iter().map(|what| format!("{} at {}: {what}", it.page, it.width)),
+        );
     }
     ensure!(wrong.is_empty(), "axe-core found:\n  {}", wrong.join("\n  "));
     Ok(())
@@ -120,7 +125,11 @@ fn print() -> Result<()> {
     let address = format!("file://{}", page.display());
     chromium(&["--no-pdf-header-footer", "--virtual-time-budget=60000", &to, &address])?;
     let bytes = fs::read(&pdf).context("there is no PDF")?;
-    ensure!(bytes.starts_with(b"%PDF-") && bytes.len() > 200_000, "the PDF has {} bytes", bytes.len());
+    ensure!(
+        bytes.starts_with(b"%PDF-") && bytes.len() > 200_000,
+        "the PDF has {} bytes",
+        bytes.len()
+    );
     Ok(())
 }
 
@@ -128,7 +137,12 @@ fn print() -> Result<()> {
 fn chromium(arguments: &[&str]) -> Result<Output> {
     let profile = TempDir::with_prefix("book-chromium-")?;
     let mut command = Command::new("chromium");
-    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]);
+    command.args([
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+    ]);
     command.arg("--allow-file-access-from-files").arg("--window-size=1440,900");
     command.arg(format!("--user-data-dir={}", profile.path().display()));
     let arguments = if arguments.is_empty() { &["--version"] } else { arguments };

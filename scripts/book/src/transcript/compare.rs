@@ -42,10 +42,13 @@ mod tests {
     #[test]
     fn what_is_left_out_may_be_anything() {
         let seen = lines("one 1\ntwo\nthree\nfour 4 times");
-        for written in ["one 1\ntwo\nthree\nfour 4 times", "one …\n…\nfour … times", "…", "…\nthree\n…"] {
+        for written in
+            ["one 1\ntwo\nthree\nfour 4 times", "one …\n…\nfour … times", "…", "…\nthree\n…"]
+        {
             assert!(holds(&lines(written), &seen), "{written}");
         }
-        for written in ["one 1\ntwo\nthree", "one …", "…\nfive", "one 1\n…\nfour … days", ""] {
+        for written in ["one 1\ntwo\nthree", "one …", "…\nfive", "one 1\n…\nfour … days", ""]
+        {
             assert!(!holds(&lines(written), &seen), "{written}");
         }
         assert!(!line_holds("a…b…c", "a c") && line_holds("a…b…c", "a b c"));

@@ -27,7 +27,8 @@ impl Kit {
     /// Makes it. The workshop's programs and attacks must have been built.
     pub fn new() -> Result<Kit> {
         let directory = TempDir::with_prefix_in("book-", programs()?);
-        let kit = Kit { directory: directory.context("cannot make a directory for the transcripts")? };
+        let kit =
+            Kit { directory: directory.context("cannot make a directory for the transcripts")? };
         open(kit.path())?;
         kit.programs().context("cannot gather the programs: have all of them been built?")?;
         kit.sources()?;
@@ -64,7 +65,8 @@ impl Kit {
     fn sources(&self) -> Result<()> {
         let (from, to) = (checkout::checkout()?, self.path().join("srv"));
         for name in ["steps", "scripts", "Cargo.toml", ".cargo"] {
-            let done = Command::new("cp").arg("-r").arg(from.join(name)).arg(to.join(name)).status();
+            let done =
+                Command::new("cp").arg("-r").arg(from.join(name)).arg(to.join(name)).status();
             ensure!(done.context("cannot run cp")?.success(), "cannot copy {name}");
         }
         Ok(())

@@ -67,7 +67,8 @@ struct Shell {
 
 impl Shell {
     fn start(root: bool) -> Result<Shell> {
-        let (name, home) = if root { ("root", "/root".into()) } else { (USER, format!("/home/{USER}")) };
+        let (name, home) =
+            if root { ("root", "/root".into()) } else { (USER, format!("/home/{USER}")) };
         let orders = PathBuf::from(format!("/srv/orders-{name}"));
         mkfifo(&orders, Mode::from_bits_truncate(0o600)).context("cannot make a pipe")?;
         let (read, write) = pipe().context("cannot make a pipe")?;
@@ -88,8 +89,11 @@ impl Shell {
 
     /// Runs one command and returns what is printed until it is done.
     fn run(&mut self, text: &str) -> Result<String> {
-        let mut orders = File::options().write(true).open(&self.orders).context("the shell is gone")?;
-        orders.write_all(&[text.as_bytes(), &[0]].concat()).context("the shell takes no command")?;
+        let mut orders =
+            File::options().write(true).open(&self.orders).context("the shell is gone")?;
+        orders
+            .write_all(&[text.as_bytes(), &[0]].concat())
+            .context("the shell takes no command")?;
         drop(orders);
         let (deadline, mut output) = (Instant::now() + PATIENCE, Vec::new());
         while output.last() != Some(&END) {
@@ -126,7 +130,8 @@ fn wait(output: &File, deadline: Instant) -> Result<()> {
 /// A line as a reader's own shell prints it: ours is not interactive, and says in which line of a script
 /// something happened; of a process that a signal ended it says more.
 fn line(text: &str) -> Option<String> {
-    let Some((number, rest)) = text.strip_prefix("bash: line ").and_then(|it| it.split_once(": ")) else {
+    let Some((number, rest)) = text.strip_prefix("bash: line ").and_then(|it| it.split_once(": "))
+    else {
         return Some(text.to_string());
     };
     if number.parse::<u32>().is_err() {
@@ -139,15 +144,20 @@ fn line(text: &str) -> Option<String> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_message_is_as_an_interactive_shell_has_it() {
-        assert_eq!(line("bash: line 4: x: command not found").unwrap(), "bash: x: command not found");
-        assert_eq!(line("bash: line 4: 271 Killed                  step7 rootfs").unwrap(), "Killed");
+        assert_eq!(
+            line("bash: line 4: x: command not found").unwrap(),
+            "bash: x: command not found"
+        );
+        assert_eq!(
+            line("bash: line 4: 271 Killed                  step7 rootfs").unwrap(),
+            "Killed"
+        );
         assert_eq!(line("bash: other").unwrap(), "bash: other");
     }
 }

@@ -37,7 +37,16 @@ pub fn start(job: &Job) -> Result<Seen> {
         return Ok(Seen::default());
     }
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args([
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]);
     command.arg(programs()?.join("book")).arg(COMMAND);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot run unshare")?;
@@ -92,7 +101,9 @@ fn work() -> Result<()> {
 fn arrange(kit: &Path, root: &Path) -> Result<()> {
     bind(root, root)?;
     fs::set_permissions(root, PermissionsExt::from_mode(0o755)).context("cannot open the root")?;
-    for (name, mode) in [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755), ("mnt", 0o755)] {
+    for (name, mode) in
+        [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755), ("mnt", 0o755)]
+    {
         fs::create_dir(root.join(name)).with_context(|| format!("cannot make /{name}"))?;
         fs::set_permissions(root.join(name), PermissionsExt::from_mode(mode))?;
     }

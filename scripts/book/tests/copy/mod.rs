@@ -17,9 +17,20 @@ impl Copy {
         let here = Place::here()?;
         let checkout = directory.path().to_owned();
         fs::create_dir(checkout.join("book"))?;
-        let parts = ["steps", "book/src", "book/theme", "book/book.toml", "book/man-pages.txt", "book/other-flags.txt"];
+        let parts = [
+            "steps",
+            "book/src",
+            "book/theme",
+            "book/book.toml",
+            "book/man-pages.txt",
+            "book/other-flags.txt",
+        ];
         for part in parts {
-            let done = Command::new("cp").arg("-r").arg(here.checkout.join(part)).arg(checkout.join(part)).status();
+            let done = Command::new("cp")
+                .arg("-r")
+                .arg(here.checkout.join(part))
+                .arg(checkout.join(part))
+                .status();
             ensure!(done.context("cannot run cp")?.success(), "cannot copy {part}");
         }
         Ok(Copy { place: Place { book: checkout.join("book"), checkout }, _directory: directory })

@@ -61,7 +61,8 @@ mod tests {
     fn an_item_is_found_with_its_docs() {
         let text = "\u{feff}mod a {\n    /// One.\n    #[must_use]\n    pub struct It(u8);\n}\nconst B: u8 = 1;\n";
         let found = items(Path::new("a.rs"), text).unwrap();
-        let whole: Vec<_> = found.iter().map(|it| (&*it.path, it.line, &text[it.whole.clone()])).collect();
+        let whole: Vec<_> =
+            found.iter().map(|it| (&*it.path, it.line, &text[it.whole.clone()])).collect();
         let first = "/// One.\n    #[must_use]\n    pub struct It(u8);";
         assert_eq!(whole, [("a::It", 4, first), ("B", 6, "const B: u8 = 1;")]);
     }
