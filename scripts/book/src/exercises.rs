@@ -1,6 +1,11 @@
 //! `{{#exercises 5}}` and `{{#exercise 5.1}}`: what is to be written, and what the checks will ask.
 
-use std::fmt::Write;
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context, Result, ensure};
 use evidence::checks;
@@ -11,9 +16,24 @@ use workshop::{
 
 use crate::{fence, place::Place};
 
+/// What was found in packages so far.
+type Packages = BTreeMap<PathBuf, Arc<Vec<Exercise>>>;
+
+/// The exercises of a step; each package is read once while the book is built.
+pub fn all(place: &Place, step: Step) -> Result<Arc<Vec<Exercise>>> {
+    static READ: Mutex<Packages> = Mutex::new(BTreeMap::new());
+    let package = place.package(step);
+    let mut read = READ.lock().expect("nobody panics with it");
+    if let Some(found) = read.get(&package) {
+        return Ok(found.clone());
+    }
+    let found = Arc::new(exercise::of_package(step, &package)?);
+    Ok(read.entry(package).or_insert(found).clone())
+}
+
 /// All of a step, and how they come into main.rs.
 pub fn of_step(place: &Place, step: Step) -> Result<String> {
-    let all = exercise::of_package(step, &place.package(step))?;
+    let all = all(place, step)?;
     ensure!(!all.is_empty(), "{step} has no exercises");
     let sections = all.iter().map(section);
     Ok(sections.chain([wiring(step)?]).collect::<Vec<_>>().join("\n"))
@@ -21,7 +41,7 @@ pub fn of_step(place: &Place, step: Step) -> Result<String> {
 
 /// One of them.
 pub fn one(place: &Place, id: Id) -> Result<String> {
-    let all = exercise::of_package(id.step, &place.package(id.step))?;
+    let all = all(place, id.step)?;
     let found = all.iter().find(|it| it.id == id);
     Ok(section(found.with_context(|| format!("there is no exercise {id}"))?))
 }

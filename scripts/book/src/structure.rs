@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
-use workshop::{exercise, steps::Step};
+use workshop::steps::Step;
 
 use crate::{
     chapter::{self, Chapter},
+    exercises,
     fence::{self, Kind},
     place::{self, Place},
 };
@@ -110,7 +111,7 @@ fn exercises(place: &Place, chapter: &Chapter, step: Step, prose: &[&str]) -> Re
     if prose.contains(&format!("{{{{#exercises {number}}}}}").as_str()) {
         return Ok(());
     }
-    for exercise in exercise::of_package(step, &place.package(step))? {
+    for exercise in exercises::all(place, step)?.iter() {
         let directive = format!("{{{{#exercise {}}}}}", exercise.id);
         if !prose.contains(&directive.as_str()) {
             let error = format!("exercise {} is missing: {directive}", exercise.id);

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use anyhow::Result;
 use evidence::checks;
 use syn::{Expr, ExprStruct, Lit, visit::Visit};
-use workshop::{exercise, source, steps::Step};
+use workshop::{source, steps::Step};
 
 use crate::{
+    exercises,
     flags::cell,
     place::{Place, read},
 };
@@ -17,7 +18,7 @@ pub fn matrix(place: &Place) -> Result<String> {
     let mut table =
         String::from("| exercise | function | its checks | red with it |\n|---|---|---|---|\n");
     for step in Step::all() {
-        for it in exercise::of_package(step, &place.package(step))? {
+        for it in exercises::all(place, step)?.iter() {
             let function = format!("`{}::{}`", step.name(), it.function.path);
             let _ = writeln!(table, "| {} | {function} |{}", it.id, checks_of(&it.id.to_string()));
         }

@@ -24,13 +24,13 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Makes it. The workshop's programs and attacks must have been built.
+    /// Makes it; the companion builds what is not built yet.
     pub fn new() -> Result<Kit> {
         let directory = TempDir::with_prefix_in("book-", programs()?);
         let kit =
             Kit { directory: directory.context("cannot make a directory for the transcripts")? };
         open(kit.path())?;
-        kit.programs().context("cannot gather the programs: have all of them been built?")?;
+        kit.programs().context("cannot gather the programs")?;
         kit.sources()?;
         kit.rootfs()?;
         kit.users()?;
@@ -51,6 +51,7 @@ impl Kit {
             take(&from.join(name), &to.join("bin").join(name))?;
         }
         for step in Step::all() {
+            build(step)?;
             let (name, attack) = (step.name(), format!("examples/attack-{}", step.name()));
             take(&from.join(name), &to.join("bin").join(name))?;
             take(&from.join(&attack), &to.join("bin").join(&attack))?;
@@ -105,6 +106,15 @@ impl Kit {
 fn is_ours(line: &str) -> bool {
     let fields: Vec<&str> = line.split(':').collect();
     fields[0] == USER || fields.get(2) == Some(&UID.to_string().as_str())
+}
+
+/// Has the companion build a step and its attack, which only says here what it could do.
+fn build(step: Step) -> Result<()> {
+    let mut workshop = Command::new(programs()?.join("workshop"));
+    let output = workshop.args(["attack", step.name(), "--here", "--", "--list"]).output();
+    let output = output.context("cannot run the workshop")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// A second name for a program, or else a copy.
