@@ -4,7 +4,10 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use evidence::{Process, Xray, walls::Wall};
+use evidence::{
+    Process, Xray,
+    walls::{Wall, Whose},
+};
 use workshop::steps::Step;
 
 use crate::{
@@ -44,17 +47,26 @@ fn rewritten(text: &str, wrong: &[&Outcome]) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// Draws the x-ray of a process without walls and of each step.
+/// Draws anew what is outdated.
 pub fn pictures(place: &Place) -> Result<()> {
+    for (step, now) in outdated(place)? {
+        let file = picture::xray_file(place, step);
+        write(&file, &now.svg())?;
+        println!("{}: drawn", place.named(&file));
+    }
+    Ok(())
+}
+
+/// The x-rays, of a process without walls and of each step, that are others now.
+pub fn outdated(place: &Place) -> Result<Vec<(Option<Step>, Xray)>> {
+    let mut outdated = Vec::new();
     for step in [None].into_iter().chain(Step::all().map(Some)) {
         let now = taken(step)?;
         if !picture::kept(place, step).is_ok_and(|kept| same(&kept, &now)) {
-            let file = picture::xray_file(place, step);
-            write(&file, &now.svg())?;
-            println!("{}: drawn", place.named(&file));
+            outdated.push((step, now));
         }
     }
-    Ok(())
+    Ok(outdated)
 }
 
 /// The x-ray of a step from a real run, or of ourselves.
@@ -71,14 +83,18 @@ pub fn taken(step: Option<Step>) -> Result<Xray> {
     serde_json::from_slice(&output.stdout).context("cannot understand the x-ray")
 }
 
-/// Whether two x-rays say the same. Part two's walls are those of the machine: only whose they are counts.
+/// Whether two x-rays say the same. What the kernel says of a wall that is the machine's is of that machine:
+/// there it only counts whose it is.
 pub fn same(one: &Xray, other: &Xray) -> bool {
     said(one) == said(other)
 }
 
 fn said(xray: &Xray) -> Vec<String> {
     let mut names = Names::default();
-    let mut evidence = |wall: &Wall| wall.step.map(|_| names.numbers(&wall.evidence));
+    let mut evidence = |wall: &Wall| {
+        let own = wall.step.is_some() && wall.whose == Whose::Own;
+        own.then(|| names.numbers(&wall.evidence))
+    };
     let walls = xray
         .walls
         .iter()

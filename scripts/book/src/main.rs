@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use book::{
     bless, build,
     chapter::{self, Chapter},
+    picture,
     place::Place,
     serve,
     transcript::{self, Kit, lab, stand_in},
@@ -31,9 +32,9 @@ enum Command {
         #[arg(long, default_value_t = 3000)]
         port: u16,
     },
-    /// Run all transcripts and say which do not hold any more
-    Transcripts {
-        /// By their names, 04-mount; none is all
+    /// Build it, and say which x-rays and transcripts do not hold any more
+    Check {
+        /// By their names, 04-mount; none is all, and the x-rays
         chapters: Vec<String>,
     },
     /// Draw the x-rays anew, and write what the transcripts print now
@@ -68,7 +69,7 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         None => build::build(&place),
         Some(Command::Serve { port }) => serve::serve(&place, port),
-        Some(Command::Transcripts { chapters }) => transcripts(&place, &named(&place, &chapters)?),
+        Some(Command::Check { chapters }) => check(&place, &chapters),
         Some(Command::Bless { chapters, no_pictures }) => {
             if !no_pictures {
                 bless::pictures(&place)?;
@@ -87,19 +88,32 @@ fn named(place: &Place, names: &[String]) -> Result<Vec<Chapter>> {
     }
 }
 
-fn transcripts(place: &Place, chapters: &[Chapter]) -> Result<()> {
+fn check(place: &Place, names: &[String]) -> Result<()> {
+    build::build(place)?;
+    let pictures = if names.is_empty() { bless::outdated(place)? } else { Vec::new() };
+    for (step, _) in &pictures {
+        println!("{}: another x-ray", place.named(&picture::xray_file(place, *step)));
+    }
+    let wrong = transcripts(place, &named(place, names)?)?;
+    ensure!(
+        pictures.is_empty() && wrong == 0,
+        "it is not as it is written; `bless` writes it anew"
+    );
+    Ok(())
+}
+
+/// How many commands print something else than is written.
+fn transcripts(place: &Place, chapters: &[Chapter]) -> Result<usize> {
     let kit = Kit::new()?;
-    let mut wrong = 0;
+    let mut all = 0;
     for chapter in chapters {
         let outcomes = transcript::run(place, &kit, chapter)?;
-        for outcome in outcomes.iter().filter(|it| !it.holds()) {
-            wrong += 1;
-            println!("{}", outcome.complaint(chapter));
-        }
-        println!("{}: {} commands", chapter.path.display(), outcomes.len());
+        let wrong: Vec<_> = outcomes.iter().filter(|it| !it.holds()).collect();
+        wrong.iter().for_each(|it| println!("{}", it.complaint(chapter)));
+        println!("{}: {} commands, {} wrong", chapter.path.display(), outcomes.len(), wrong.len());
+        all += wrong.len();
     }
-    ensure!(wrong == 0, "{wrong} commands print something else than is written");
-    Ok(())
+    Ok(all)
 }
 
 fn blessed(place: &Place, chapters: &[Chapter]) -> Result<()> {

@@ -4,14 +4,19 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    os::{fd::AsFd, unix::process::CommandExt},
+    os::{
+        fd::AsFd,
+        unix::{fs::OpenOptionsExt, process::CommandExt},
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
+    thread::sleep,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use nix::{
+    libc::{ENXIO, O_NONBLOCK},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::stat::Mode,
     unistd::{Gid, Uid, chown, mkfifo, pipe},
@@ -28,10 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Stands in the output where a command's ends.
 const END: u8 = 1;
 
-/// Reads a command from a named pipe, so that no command inherits a descriptor of ours; `$?` is kept.
+/// Reads a command from a named pipe, so that no command inherits a descriptor of ours; `$?` is kept. While
+/// it waits for one, a job that ends can interrupt it.
 const LOOP: &str = r#"
 __s=0
-while IFS= read -r -d '' __c <"$__orders"; do
+while :; do
+    IFS= read -r -d '' __c 2>/dev/null <"$__orders" || continue
     (exit $__s); eval "$__c" </dev/null
     __s=$?
     printf '\001'
@@ -89,8 +96,7 @@ impl Shell {
 
     /// Runs one command and returns what is printed until it is done.
     fn run(&mut self, text: &str) -> Result<String> {
-        let mut orders =
-            File::options().write(true).open(&self.orders).context("the shell is gone")?;
+        let mut orders = self.orders()?;
         orders
             .write_all(&[text.as_bytes(), &[0]].concat())
             .context("the shell takes no command")?;
@@ -106,6 +112,24 @@ impl Shell {
         }
         output.pop();
         Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+}
+
+impl Shell {
+    /// The pipe, once the shell reads from it: it may have been ended by a command.
+    fn orders(&mut self) -> Result<File> {
+        loop {
+            let pipe = File::options().write(true).custom_flags(O_NONBLOCK).open(&self.orders);
+            match pipe {
+                Ok(pipe) => return Ok(pipe),
+                Err(error) if error.raw_os_error() == Some(ENXIO) => {}
+                Err(error) => return Err(error).context("cannot open the shell's pipe"),
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the shell has ended: {status}");
+            }
+            sleep(Duration::from_millis(1));
+        }
     }
 }
 
