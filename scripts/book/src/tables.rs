@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use evidence::checks;
+use evidence::checks::{self, Check};
 use syn::{Expr, ExprStruct, Lit, visit::Visit};
 use workshop::{source, steps::Step};
 
@@ -33,14 +33,21 @@ pub fn matrix(place: &Place) -> Result<String> {
     Ok(table)
 }
 
+/// More than this many checks are counted, not named.
+const NAMED: usize = 4;
+
 fn checks_of(exercise: &str) -> String {
     let own = checks::all().filter(|check| check.exercise == exercise);
     let own: Vec<String> = own.map(|check| format!("`{}`", check.name)).collect();
     let listed = checks::knock_ons(exercise);
-    let others = checks::all()
-        .filter(|check| check.exercise != exercise && listed.iter().any(|it| it.is_of(check)));
+    let is_listed = |check: &&Check| listed.iter().any(|it| it.is_of(check));
+    let others = checks::all().filter(|check| check.exercise != exercise).filter(is_listed);
     let others: Vec<String> = others.map(|check| format!("`{}`", check.name)).collect();
-    format!(" {} | {} |", own.join(", "), others.join(", "))
+    let others = match others.len() > NAMED {
+        true => format!("{} others", others.len()),
+        false => others.join(", "),
+    };
+    format!(" {} | {others} |", own.join(", "))
 }
 
 /// A row an attack.
