@@ -51,40 +51,8 @@ impl Names {
 
     fn replaced(&mut self, found: &Captures, pids: &RangeInclusive<u32>) -> String {
         let part = |name: &str| found.name(name).map(|it| it.as_str());
-        let all = &found[0];
-        if let (Some(kind), Some(inode)) = (part("ns"), part("inode")) {
-            return format!("{kind}:[{}]", self.upper(namespace(kind), inode));
-        }
-        if let (Some(inode), Some(gap), Some(kind)) = (part("listed"), part("gap"), part("kind")) {
-            return format!("[{}]{gap}{kind}", self.upper(namespace(kind), inode));
-        }
-        if let Some(inode) = part("bare") {
-            return format!("[{}]", self.known(inode));
-        }
-        if let Some(secret) = part("secret") {
-            return format!("secret [{}]", self.upper("secret", secret));
-        }
-        if let (Some(stem), Some(made)) = (part("stem"), part("made")) {
-            // Letters of both cases or digits: no word of ours.
-            return match made.chars().all(|it| it.is_ascii_lowercase()) {
-                true => all.into(),
-                false => format!("/tmp/{stem}-[{}]", self.upper("directory", made)),
-            };
-        }
-        if let Some(mac) = part("mac") {
-            return match mac {
-                "00:00:00:00:00:00" | "ff:ff:ff:ff:ff:ff" => mac.into(),
-                _ => format!("MAC {}", self.lower("mac", mac)),
-            };
-        }
-        if let (Some(address), Some(port)) = (part("address"), part("port")) {
-            return format!("{address}:[{}]", self.upper("port", port));
-        }
-        if part("time").is_some() {
-            return "HH:MM:SS".into();
-        }
-        if part("date").is_some() {
-            return "DATE".into();
+        if let Some(name) = self.namespace(&part).or_else(|| self.made_up(&part)) {
+            return name;
         }
         if let (Some(mount), Some(parent), Some(device)) =
             (part("mount"), part("parent"), part("device"))
@@ -92,7 +60,41 @@ impl Names {
             let [mount, parent] = [mount, parent].map(|it| self.upper("mount", it));
             return format!("[{mount}] [{parent}] [{}] /", self.lower("device", device));
         }
-        self.process(all, part("prefix"), part("pid").or(part("named")).unwrap_or_default(), pids)
+        match part("pid").or(part("named")) {
+            Some(pid) => self.process(&found[0], part("prefix"), pid, pids),
+            None => found[0].into(),
+        }
+    }
+
+    /// A namespace, however it is written.
+    fn namespace<'a>(&mut self, part: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        if let (Some(kind), Some(inode)) = (part("ns"), part("inode")) {
+            return Some(format!("{kind}:[{}]", self.upper(namespace(kind), inode)));
+        }
+        if let (Some(inode), Some(gap), Some(kind)) = (part("listed"), part("gap"), part("kind")) {
+            return Some(format!("[{}]{gap}{kind}", self.upper(namespace(kind), inode)));
+        }
+        part("bare").map(|inode| format!("[{}]", self.known(inode)))
+    }
+
+    /// What somebody made up by chance, and what a clock says.
+    fn made_up<'a>(&mut self, part: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        if let Some(secret) = part("secret") {
+            return Some(format!("secret [{}]", self.upper("secret", secret)));
+        }
+        if let (Some(stem), Some(made)) = (part("stem"), part("made")) {
+            // Letters of both cases or digits: no word of ours.
+            let word = made.chars().all(|it| it.is_ascii_lowercase());
+            return (!word).then(|| format!("/tmp/{stem}-[{}]", self.upper("directory", made)));
+        }
+        if let Some(mac) = part("mac") {
+            let fixed = ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"].contains(&mac);
+            return (!fixed).then(|| format!("MAC {}", self.lower("mac", mac)));
+        }
+        if let (Some(address), Some(port)) = (part("address"), part("port")) {
+            return Some(format!("{address}:[{}]", self.upper("port", port)));
+        }
+        part("time").map(|_| "HH:MM:SS".into()).or(part("date").map(|_| "DATE".into()))
     }
 
     /// A number is a process if it is one of those that were given to processes meanwhile.
