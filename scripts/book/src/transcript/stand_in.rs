@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::fs::{PermissionsExt, chown, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
@@ -107,9 +107,11 @@ fn arrange(kit: &Path, root: &Path) -> Result<()> {
         fs::create_dir(root.join(name)).with_context(|| format!("cannot make /{name}"))?;
         fs::set_permissions(root.join(name), PermissionsExt::from_mode(mode))?;
     }
-    for entry in fs::read_dir("/").context("cannot list /")? {
-        show(&entry?.path(), root)?;
-    }
+    let names = fs::read_dir("/").context("cannot list /")?.collect::<Result<Vec<_>, _>>()?;
+    let mut paths: Vec<PathBuf> = names.iter().map(|entry| entry.path()).collect();
+    // What it lies in comes first, or all that is mounted in it already would be shown there once more.
+    paths.sort_by_key(|path| !root.starts_with(path));
+    paths.iter().try_for_each(|path| show(path, root))?;
     for name in ["etc", "srv"] {
         bind(&kit.join(name), &root.join(name))?;
     }
