@@ -164,7 +164,8 @@ pub struct Process {
     pub pid: i32,
     pub parent: i32,
     pub state: char,
-    name: String,
+    /// Its first 15 bytes.
+    pub name: String,
 }
 
 impl Process {

@@ -22,6 +22,7 @@ pub mod stage;
 pub mod status;
 pub mod terminal;
 pub mod tracer;
+pub mod wait;
 pub mod walls;
 pub mod zoo;
 

@@ -96,9 +96,19 @@ impl Xray {
         table::draw(self, paint)
     }
 
-    /// The picture, for the book and the README.
+    /// The picture, as a file.
     pub fn svg(&self) -> String {
         svg::draw(self)
+    }
+
+    /// The picture as a part of a page, which gives it its colours; `id` is its own there.
+    pub fn svg_inline(&self, id: &str) -> String {
+        svg::draw_inline(self, id)
+    }
+
+    /// What a file of [`Xray::svg`] shows.
+    pub fn of_svg(svg: &str) -> Option<Xray> {
+        svg::read(svg)
     }
 }
 

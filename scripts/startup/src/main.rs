@@ -61,7 +61,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let root = cli.root.canonicalize().with_context(|| format!("no {}", cli.root.display()))?;
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let peers = Peers::prepare(work.path(), &root)?;
-    let subjects = subject::all(&binaries, &root, &peers)?;
+    let subjects = subject::all(&binaries, &root, &peers, work.path())?;
     let mut figures = measure::rounds(&subjects, cli.rounds)?;
     measure::peaks(&subjects, &mut figures, &beside.join("peak"))?;
     if cli.throughput > 0 {

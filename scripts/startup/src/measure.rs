@@ -2,11 +2,12 @@
 //! exit code from wait4(2).
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -75,7 +76,7 @@ fn once(subject: &Subject, hidden: &File) -> Result<(Duration, Duration)> {
     // SAFETY: both are ours to be written; the child is not waited for anywhere else.
     unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
     let wall = begin.elapsed();
-    ensure!(status == 0, "{} failed: wait status {status}", subject.name);
+    ensure!(status == 0, "{} failed, wait status {status}: {}", subject.name, said());
     Ok((wall, duration(usage.ru_utime) + duration(usage.ru_stime)))
 }
 
@@ -91,9 +92,29 @@ fn start(subject: &Subject, hidden: &File, before: &[&Path]) -> Result<Child> {
     });
     let mut words = before.iter().map(|path| path.as_os_str().to_owned()).chain(words);
     let mut command = Command::new(words.next().context("an empty command")?);
-    command.args(words).stdin(Stdio::null()).env_clear().envs(environment());
+    command.args(words).stdin(stream()?).stdout(stream()?).stderr(stream()?);
+    command.env_clear().envs(environment());
     before_exec(&mut command, subject, hidden)?;
     command.spawn().with_context(|| format!("cannot start {}", subject.name))
+}
+
+/// All streams of a subject: a file that is nobody's. crun gives the owner's rights on its streams to the
+/// container's root, and were it /dev/null, or the file that our table goes to.
+fn stream() -> Result<File> {
+    static FILE: OnceLock<File> = OnceLock::new();
+    if FILE.get().is_none() {
+        let _ = FILE.set(tempfile::tempfile().context("cannot make a temporary file")?);
+    }
+    let file = FILE.get().context("no temporary file")?;
+    file.try_clone().context("cannot copy a descriptor")
+}
+
+/// What the subjects have said.
+fn said() -> String {
+    let mut text = Vec::new();
+    let Ok(mut file) = stream() else { return String::new() };
+    let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+    String::from_utf8_lossy(&text).trim().to_string()
 }
 
 /// What the subject finds: a mount namespace without cgroup2, a filter on descriptor 9.
@@ -106,8 +127,12 @@ fn before_exec(command: &mut Command, subject: &Subject, hidden: &File) -> Resul
             setns(&namespace, CloneFlags::CLONE_NEWNS)?;
         }
         if let Some(filter) = &filter {
-            // SAFETY: descriptor 9 is nobody's in the child.
-            unsafe { libc::dup2(filter.as_raw_fd(), 9) };
+            // It may be number 9 already, and then nothing but the flag that closes it is changed.
+            // SAFETY: descriptor 9 is nobody else's in the child.
+            unsafe {
+                libc::dup2(filter.as_raw_fd(), 9);
+                libc::fcntl(9, libc::F_SETFD, 0);
+            }
         }
         Ok(())
     };
@@ -161,11 +186,12 @@ fn read_peak(subject: &Subject, hidden: &File) -> Result<u64> {
     let words = subject.words.iter().map(|word| word.to_string_lossy().replace("{}", &name));
     let mut words = words.collect::<Vec<_>>().into_iter();
     let mut command = Command::new(words.next().context("an empty command")?);
-    command.args(words).stdin(Stdio::null()).stdout(writer).env_clear().envs(environment());
+    command.args(words).stdin(stream()?).stdout(writer).stderr(stream()?);
+    command.env_clear().envs(environment());
     before_exec(&mut command, subject, hidden)?;
     let status = command.status().with_context(|| format!("cannot start {}", subject.name))?;
     drop(command);
-    ensure!(status.success(), "{} failed", subject.name);
+    ensure!(status.success(), "{} failed: {}", subject.name, said());
     let text = io::read_to_string(reader).context("cannot read the peak")?;
     text.trim().parse().with_context(|| format!("{text:?} is no number"))
 }
@@ -203,7 +229,7 @@ fn finish_one(subject: &Subject, running: &mut Vec<Child>) -> Result<()> {
     let mut status = 0;
     // SAFETY: the status is ours to be written; all children are containers of this list.
     let ended = unsafe { libc::waitpid(-1, &mut status, 0) };
-    ensure!(status == 0, "{} failed: wait status {status}", subject.name);
+    ensure!(status == 0, "{} failed, wait status {status}: {}", subject.name, said());
     running.retain(|child| child.id() as i32 != ended);
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What is measured: each step with everything on, and its peers with the same isolation.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 
 use crate::peers::Peers;
@@ -23,8 +24,11 @@ pub struct Subject {
 const STEPS: [&str; 9] =
     ["chroot", "uts", "pid", "mount", "net", "user", "cgroups", "overlay", "seccomp"];
 
-/// The subjects that this host and this user can run.
-pub fn all(binaries: &Path, root: &Path, peers: &Peers) -> Result<Vec<Subject>> {
+/// How many layers the last step is given besides the root directory.
+const LAYERS: [usize; 2] = [15, 127];
+
+/// The subjects that this host and this user can run; `work` is for what they need.
+pub fn all(binaries: &Path, root: &Path, peers: &Peers, work: &Path) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     let mut add = |name: &str, words: Vec<OsString>| {
         let throughput = matches!(name, "seccomp" | "crun" | "runc" | "bwrap" | "floor");
@@ -48,10 +52,29 @@ pub fn all(binaries: &Path, root: &Path, peers: &Peers) -> Result<Vec<Subject>> 
         flags.extend(network.iter().map(OsString::from));
         add(step, words(&flags, root, &["/bin/true"]));
     }
+    for count in LAYERS {
+        let mut flags: Vec<OsString> =
+            vec![binaries.join("seccomp").into(), "--network".into(), "none".into()];
+        flags.extend(layers(work, count)?);
+        add(&format!("{} layers", count + 1), words(&flags, root, &["/bin/true"]));
+    }
     for (name, command) in peers.commands(root) {
         add(name, command);
     }
     Ok(subjects)
+}
+
+/// The flags for so many layers of one file each.
+fn layers(work: &Path, count: usize) -> Result<Vec<OsString>> {
+    let mut flags = Vec::new();
+    for number in 0..count {
+        let layer = work.join(format!("layers-{count}/{number}"));
+        fs::create_dir_all(&layer)
+            .and_then(|()| fs::write(layer.join(format!("file-{number}")), "x"))
+            .with_context(|| format!("cannot make the layer {}", layer.display()))?;
+        flags.extend(["--layer".into(), layer.into_os_string()]);
+    }
+    Ok(flags)
 }
 
 fn words<W: Into<OsString> + Clone>(before: &[W], root: &Path, after: &[&str]) -> Vec<OsString> {

@@ -11,12 +11,14 @@ pub struct Goal {
     pub met: bool,
 }
 
-const RATIOS: [(&str, &str, f64); 5] = [
+const RATIOS: [(&str, &str, f64); 7] = [
     ("seccomp", "floor", 1.25),
     ("seccomp", "crun", 0.33),
     ("seccomp", "bwrap", 0.60),
     ("chroot", "chroot(8)", 1.0),
     ("uts", "unshare --uts", 1.0),
+    ("16 layers", "seccomp", 1.25),
+    ("128 layers", "seccomp", 2.0),
 ];
 const RATES: [(usize, f64); 2] = [(8, 3.0), (32, 3.0)];
 const PEAK_KIB: u64 = 2048;

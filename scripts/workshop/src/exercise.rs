@@ -80,9 +80,13 @@ impl Exercise {
 
 /// The exercises of a step's reference, in the order of their numbers.
 pub fn of_step(step: Step) -> Result<Vec<Exercise>> {
-    let package = checkout::checkout()?.join("steps").join(step.directory());
+    of_package(step, &checkout::checkout()?.join("steps").join(step.directory()))
+}
+
+/// The exercises in a package that is a step's.
+pub fn of_package(step: Step, package: &Path) -> Result<Vec<Exercise>> {
     let mut found = Vec::new();
-    for (file, text) in sources(&package)? {
+    for (file, text) in sources(package)? {
         found.extend(in_text(&file, &text)?);
     }
     found.sort_by_key(|it| it.id);

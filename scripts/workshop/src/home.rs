@@ -7,13 +7,14 @@ use std::io::stdout;
 
 use crate::{my::My, progress, steps::Step};
 
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 9] = [
     ("cargo workshop tour", "all of it in two minutes: start here"),
     ("cargo workshop doctor", "what each step needs, tried on this machine"),
     ("cargo workshop start 1", "write it yourself, step by step"),
     ("cargo workshop run N", "a shell in step N's container"),
     ("cargo workshop xray N", "which walls it has, and the evidence"),
     ("cargo workshop attack N", "what got out before step N, and does no more"),
+    ("cargo workshop book", "what the kernel does, step by step: read along"),
     ("cargo workshop lab", "a machine of your own, without root"),
     ("cargo workshop clean", "everything that the workshop left here, gone"),
 ];

@@ -8,6 +8,7 @@ pub mod kept;
 mod kernel;
 mod machine;
 mod modules;
+mod processor;
 mod relay;
 pub mod terminal;
 

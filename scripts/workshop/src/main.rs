@@ -4,16 +4,15 @@
 mod advice;
 mod aside;
 mod attack;
+mod book;
 mod bug;
 mod build;
 mod check;
-mod checkout;
 mod class;
 mod clean;
 mod compare;
 mod diff;
 mod doctor;
-mod exercise;
 mod explain;
 mod handout;
 mod hint;
@@ -31,10 +30,8 @@ mod settle;
 mod shape;
 mod shown;
 mod solve;
-mod source;
 mod start;
 mod state;
-mod steps;
 mod tour;
 mod xray;
 
@@ -46,6 +43,7 @@ use nix::{
     errno::Errno,
     sys::signal::{SigHandler, Signal, signal},
 };
+use workshop::{checkout, exercise, source, steps};
 
 /// Nine steps to a container: build it, break it, look through it
 #[derive(Parser)]
@@ -95,6 +93,8 @@ enum Command {
     Class(class::Args),
     /// Try what each step needs here; for what fails: why, what mends it, what undoes that
     Doctor(doctor::Args),
+    /// Show the book in a browser, and build it again after each save
+    Book(book::Args),
     /// Remove everything that the workshop left on this host; `my/` and target/ stay
     Clean,
     /// What the tour shows, as events for it to read
@@ -167,6 +167,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Bug(args)) => bug::bug(&args),
         Some(Command::Class(args)) => class::class(&args),
         Some(Command::Doctor(args)) => doctor::doctor(&args),
+        Some(Command::Book(args)) => book::book(&args),
         Some(Command::Clean) => clean::clean(),
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),

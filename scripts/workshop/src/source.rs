@@ -1,6 +1,8 @@
 //! Rust text and the functions in it: where each body begins and ends, byte for byte. Changes are
 //! made in the text, so comments and formatting outside of what is changed survive.
 
+pub mod items;
+
 use std::{ops::Range, path::Path};
 
 use anyhow::{Error, Result, anyhow};
@@ -27,6 +29,8 @@ pub struct Function {
     pub line: usize,
     /// From brace to brace, both included.
     pub body: Range<usize>,
+    /// All of it, with its doc comment and attributes.
+    pub whole: Range<usize>,
 }
 
 impl Function {
@@ -110,17 +114,19 @@ impl Finder<'_> {
         range.start + self.offset..range.end + self.offset
     }
 
-    fn add(&mut self, attributes: &[Attribute], start: Span, signature: &Signature, body: Span) {
+    /// `spans`: of all of it, and of its body.
+    fn add(&mut self, docs: &[Attribute], start: Span, signature: &Signature, spans: [Span; 2]) {
         let name = signature.ident.to_string();
-        let body = self.range(body);
+        let [whole, body] = spans.map(|span| self.range(span));
         let start = self.range(start).start;
         self.found.push(Function {
             path: self.within.iter().cloned().chain([name]).collect::<Vec<_>>().join("::"),
-            docs: attributes.iter().filter_map(doc).flat_map(|it| lines(&it)).collect(),
+            docs: docs.iter().filter_map(doc).flat_map(|it| lines(&it)).collect(),
             signature: self.text[start..body.start].trim().to_string(),
             start,
             line: signature.ident.span().start().line,
             body,
+            whole,
         });
     }
 
@@ -143,14 +149,14 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         let start = visible(&item.vis, &item.sig);
-        self.add(&item.attrs, start, &item.sig, item.block.span());
+        self.add(&item.attrs, start, &item.sig, [item.span(), item.block.span()]);
         let name = item.sig.ident.to_string();
         self.inside(name, |us| syn::visit::visit_item_fn(us, item));
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
         let start = visible(&item.vis, &item.sig);
-        self.add(&item.attrs, start, &item.sig, item.block.span());
+        self.add(&item.attrs, start, &item.sig, [item.span(), item.block.span()]);
         let name = item.sig.ident.to_string();
         self.inside(name, |us| syn::visit::visit_impl_item_fn(us, item));
     }

@@ -164,7 +164,7 @@ fn page() -> Result<()> {
     Ok(())
 }
 
-/// By Ctrl-C at any moment: neither files nor containers.
+/// By Ctrl-C at any moment: neither files nor containers nor cgroups.
 fn interrupted() -> Result<()> {
     let programs = Path::new(WORKSHOP).parent().context("no directory")?;
     for milliseconds in [30, 150, 400] {
@@ -172,6 +172,7 @@ fn interrupted() -> Result<()> {
         let mut command = Command::new(WORKSHOP);
         command.args(["check-here", "--programs"]).arg(programs).arg("--act");
         command.arg(programs.join("act")).arg("seccomp").env("TMPDIR", temporary.path());
+        let before = cgroups();
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         sleep(Duration::from_millis(milliseconds));
         kill(Pid::from_raw(child.id() as i32), Signal::SIGINT)?;
@@ -181,8 +182,27 @@ fn interrupted() -> Result<()> {
         ensure!(left.is_empty(), "after {milliseconds} ms these are left: {left:?}");
         let containers = containers_in(temporary.path());
         ensure!(containers.is_empty(), "after {milliseconds} ms these run: {containers:?}");
+        let left: Vec<_> = cgroups().difference(&before).cloned().collect();
+        ensure!(left.is_empty(), "after {milliseconds} ms these cgroups are left: {left:?}");
     }
     Ok(())
+}
+
+/// The cgroups of all containers.
+fn cgroups() -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut directories = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = directories.pop() {
+        let below = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let below = below.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+        for entry in below {
+            match entry.file_name().as_encoded_bytes().starts_with(b"workshop-") {
+                true => drop(found.insert(entry.path())),
+                false => directories.push(entry.path()),
+            }
+        }
+    }
+    found
 }
 
 /// Command lines that name a directory; the kernel may take a moment to end them.

@@ -1,5 +1,5 @@
-//! What a Linux program expects to find, and what it must not reach: the same list that Docker
-//! and podman give every container.
+//! What a Linux program expects to find, and what it has no business with: the same list that
+//! Docker and podman give every container.
 
 use std::path::Path;
 
@@ -71,7 +71,8 @@ pub fn filesystems() -> Vec<Mount> {
     mounts
 }
 
-/// Covers and write-protects what the command must not reach. They come last: they lie on /proc.
+/// Covers and write-protects what the command has no business with. They come last: they lie on
+/// /proc. Who may mount inside may also unmount them, until step 9's filter refuses both.
 pub fn protections() -> impl Iterator<Item = Mount> {
     let read_only = Flags::MOUNT_ATTR_RDONLY;
     let masked = MASKED.map(|path| Mount::new(Source::Mask, path).flags(read_only));

@@ -17,8 +17,9 @@ const PAIRS: u32 = 1 << (PREFIX - RANGE_PREFIX);
 
 /// The container's address, from the index of the host's end of the pair.
 ///
-/// The kernel gives no two interfaces of a namespace the same index, and so no two containers
-/// get the same address, however many start at once, and without a list of who has which.
+/// The kernel gives no two interfaces of a namespace the same index, and so two containers get the
+/// same address only if their indexes are a whole range apart, which `check_unused` refuses: however
+/// many start at once, and without a list of who has which.
 pub fn container(host_index: u32) -> Ipv4Addr {
     Ipv4Addr::from(RANGE + 2 * (host_index % PAIRS) + 1)
 }

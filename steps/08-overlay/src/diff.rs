@@ -69,7 +69,7 @@ impl Walk {
     /// Adds what became of one entry of the upper directory, and of all below it.
     ///
     /// A whiteout has deleted `path`; else it was changed if the lower layers have it, and added if
-    /// not. A directory is gone through too. One that is opaque, overlayfs(5), where the lower
+    /// not. A directory is gone through too. One that is opaque, overlayfs.rst, where the lower
     /// layers have a directory, has `hidden` what they hold.
     ///
     /// Exercise 8.3
@@ -92,7 +92,7 @@ impl Walk {
     }
 
     /// Adds what an opaque directory has deleted: every name that the lower layers show in `path`
-    /// and that the upper directory does not hold there itself, overlayfs(5).
+    /// and that the upper directory does not hold there itself, overlayfs.rst.
     ///
     /// Exercise 8.4
     fn hidden(&mut self, path: &Path) -> Result<()> {

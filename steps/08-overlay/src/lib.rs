@@ -111,7 +111,7 @@ pub struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// All layers as one tree, in the place of the root directory, overlayfs(5).
+    /// All layers as one tree, in the place of the root directory, overlayfs.rst.
     ///
     /// Upper and work directory are those that are kept, or new ones, `directory`, on the `scratch`
     /// tmpfs of step 4. If there is to be a diff, the upper one is sent. Then `overlay` makes the
@@ -135,7 +135,7 @@ impl Opened<'_> {
     }
 }
 
-/// One overlay filesystem, overlayfs(5).
+/// One overlay filesystem: Documentation/filesystems/overlayfs.rst of the kernel.
 ///
 /// The layers are named by our descriptors: their paths may be long, hold the `:` and `,` that
 /// separate options, and are nothing that the container should read in its mountinfo.
@@ -147,19 +147,19 @@ fn overlay(lower: &[OwnedFd], upper: BorrowedFd, work: BorrowedFd) -> Result<Own
         Err(error) if error.root_cause().downcast_ref() == Some(&Errno::INVAL) => {}
         created => return created,
     }
-    // Before Linux 6.5 all lower layers are one option, of 255 bytes at most. To one that stands
+    // Before Linux 6.8 all lower layers are one option, of 255 bytes at most. To one that stands
     // in /proc/self/fd their names are mere numbers.
     unistd::chdir("/proc/self/fd").context("cannot change to /proc/self/fd")?;
     let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
     create(&[("lowerdir", &numbers.join(":"))], upper, work)
-        .hint(nix::errno::Errno::EINVAL, "Linux before 6.5 takes about 80 layers, newer ones 500")
+        .hint(nix::errno::Errno::EINVAL, "Linux before 6.8 takes about 80 layers, newer ones 500")
 }
 
 /// Makes one overlay filesystem: a mount that is attached nowhere yet.
 ///
 /// fsopen(2) gives a context. `set` its `source`, each pair of `lower`, and `upperdir` and
 /// `workdir` by the `name` of the descriptor. The flag `userxattr` has it keep its marks where we
-/// may write them, overlayfs(5). `tree::create` of step 4 makes the mount.
+/// may write them, overlayfs.rst. `tree::create` of step 4 makes the mount.
 ///
 /// Exercise 8.2
 fn create(lower: &[(&str, &str)], upper: BorrowedFd, work: BorrowedFd) -> Result<OwnedFd> {

@@ -94,7 +94,7 @@ pub fn names(layer: &OwnedFd, path: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// The mark of a deleted file, overlayfs(5).
+/// The mark of a deleted file, overlayfs.rst.
 pub fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }

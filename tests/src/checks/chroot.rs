@@ -4,9 +4,10 @@ use std::fs::{self, File};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use super::scene::text;
+use super::scene::{detach_below, text};
 use super::{Check, Context, Run, expect};
 use crate::process::Directory;
 
@@ -40,7 +41,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "workdir-flag",
-        asks: "Does the command start in the directory of -w, and not at all if there is none?",
+        asks: "Does the command start in the directory of -w, and not at all if there is none, or if it is outside?",
         look_at: "exec.rs: enter_workdir; chdir(2), getcwd(2)",
         exercise: "1.3",
         run: workdir_flag,
@@ -157,8 +158,27 @@ fn workdir_flag(context: &Context) -> Result<()> {
     let ended = context.container().option("-w", "/usr/local").run(&["ls ."])?;
     expect("the names in the directory of -w", ended.answer(0)?, "ok bin")?;
     let ended = context.container().option("-w", "/no/such").run(&["ls ."])?;
-    ended.expect_code(125)
+    ended.expect_code(125)?;
+    workdir_outside(context).context("-w leads outside by a descriptor that somebody left open")
 }
+
+/// The way of CVE-2024-21626: the directory is the host's, and its name one of the container's /proc.
+fn workdir_outside(context: &Context) -> Result<()> {
+    const LEFT_OPEN: i32 = 700;
+    let own = context.scene.own_root()?;
+    let mut run = leak(context.container().root(&own.path), LEFT_OPEN)?;
+    // From step 4 on there is a /proc in every container.
+    if context.step < 4 {
+        let proc = own.path.join("proc");
+        let no_flags = MsFlags::empty();
+        run = run.first(move || Ok(mount(Some("proc"), &proc, Some("proc"), no_flags, NOTHING)?));
+    }
+    let ended = run.option("-w", format!("/proc/self/fd/{LEFT_OPEN}")).run(&["ls ."]);
+    detach_below(&own.path)?;
+    ended?.expect_code(125)
+}
+
+const NOTHING: Option<&str> = None;
 
 /// Lets the descriptor of a directory of the host fall into the container's hands.
 fn leak(run: Run, lowest: i32) -> Result<Run> {

@@ -68,7 +68,7 @@ impl Need {
             Need::V2(name) => unless(v2_offers(name), &format!("no v2 hierarchy has {name}")),
             Need::HugePages => unless(Path::new(HUGE_PAGES).exists(), "no huge pages of 2 MB"),
             Need::Disk => unless(disk().is_some(), "there is no disk"),
-            Need::ManyLayers => unless(kernel() >= (6, 5), OLD_OVERLAY),
+            Need::ManyLayers => unless(kernel() >= (6, 8), OLD_OVERLAY),
             Need::UserAttributes => unless(kernel() >= (6, 6), OLD_TMPFS),
             Need::Pasta => pasta(),
             Need::X86 => unless(cfg!(target_arch = "x86_64"), "only x86_64 has it"),
@@ -78,7 +78,7 @@ impl Need {
 }
 
 const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
-const OLD_OVERLAY: &str = "Linux before 6.5 takes all layers in one option of 255 bytes";
+const OLD_OVERLAY: &str = "Linux before 6.8 takes all layers in one option of 255 bytes";
 const OLD_TMPFS: &str = "Linux before 6.6 has no attributes of users on tmpfs";
 const NO_IDMAP: &str = "this kernel cannot map the owners of files in the temporary directory";
 

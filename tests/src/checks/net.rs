@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::run::wait_for;
 use super::uts::own_namespace;
 use super::{Check, Context, Need, Running, expect};
 use crate::interface::{self, Interface};
+use crate::wait::wait_for;
 use crate::{Probe, Process};
 
 const STEP: Check = Check { step: 5, ..Check::DEFAULT };

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::run::{Running, family, gone, pids, wait_for};
+use super::run::{Running, family, gone, pids};
 use super::uts::own_namespace;
 use super::{Check, Context, expect};
 use crate::Process;
 use crate::tracer::Stop;
+use crate::wait::wait_for;
 
 const STEP: Check = Check { step: 3, ..Check::DEFAULT };
 

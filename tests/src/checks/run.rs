@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -19,10 +18,8 @@ use nix::unistd::{Pid, geteuid};
 use super::scene::detach_below;
 use super::{Context, STEPS};
 use crate::tracer::Traced;
+use crate::wait::{PATIENCE, Signs, in_time};
 use crate::{Probe, Process};
-
-/// The longest that anything may take. A lab is thirty times slower than its host.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who checks are made as, when root wants to be an ordinary user: nobody's id, with no range of ids.
 pub const ORDINARY: u32 = 54_321;
@@ -189,13 +186,14 @@ pub struct Ended {
 impl Running {
     /// Returns when the command has done its deeds and waits.
     pub fn until_ready(&self) -> Result<()> {
-        wait_for("the command to say that it is ready", || {
-            if self.said()?.iter().any(|line| line == "ready") {
-                return Ok(true);
-            }
+        let start = Instant::now();
+        let signs = Signs::of(self.parent())?.and(&self.stdout.borrow())?;
+        while !self.said()?.iter().any(|line| line == "ready") {
             self.must_run()?;
-            Ok(false)
-        })
+            in_time("the command to say that it is ready", start)?;
+            signs.wait();
+        }
+        Ok(())
     }
 
     /// An error, with what the step said, if it has ended.
@@ -270,13 +268,10 @@ impl Running {
 
     /// Waits for the step's end, whatever brings it about.
     pub fn wait(&mut self) -> Result<Ended> {
-        let mut status = None;
-        wait_for("the container to end", || {
-            status = self.child.try_wait()?;
-            Ok(status.is_some())
-        })?;
-        self.over = status;
-        let status = status.unwrap_or_default();
+        let start = Instant::now();
+        self.end_within(PATIENCE)?;
+        in_time("the container to end", start)?;
+        let status = self.over.unwrap_or_default();
         Ok(Ended {
             code: status.code(),
             signal: status.signal(),
@@ -284,17 +279,28 @@ impl Running {
             stderr: read(&self.stderr)?,
         })
     }
+
+    /// Waits for the step's end, and not longer than this.
+    fn end_within(&mut self, time: Duration) -> Result<()> {
+        let start = Instant::now();
+        self.over = self.child.try_wait()?;
+        if self.over.is_some() {
+            return Ok(());
+        }
+        let signs = Signs::of(self.parent())?;
+        while self.over.is_none() && start.elapsed() < time {
+            signs.wait();
+            self.over = self.child.try_wait()?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Running {
     /// Lets the command go on, and does not wait long for it.
     fn drop(&mut self) {
         drop(self.stdin.take());
-        let start = Instant::now();
-        while self.over.is_none() && start.elapsed() < Duration::from_secs(2) {
-            self.over = self.child.try_wait().unwrap_or_default();
-            sleep(Duration::from_millis(1));
-        }
+        let _ = self.end_within(Duration::from_secs(2));
         if self.over.is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -346,19 +352,6 @@ fn read(file: &RefCell<File>) -> Result<String> {
     let mut bytes = vec![0; file.metadata()?.len() as usize];
     let length = file.read_at(&mut bytes, 0)?;
     Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
-}
-
-/// Asks again and again, the more seldom the longer it takes: asking takes time from what is waited
-/// for. An error when it takes too long.
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !holds()? {
-        if start.elapsed() > PATIENCE {
-            bail!("waited {} s for {what}", PATIENCE.as_secs());
-        }
-        sleep((start.elapsed() / 8).clamp(Duration::from_millis(1), Duration::from_millis(20)));
-    }
-    Ok(())
 }
 
 /// A process and all that descend from it, ancestors first.

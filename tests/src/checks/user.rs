@@ -10,12 +10,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 
 use super::need::{ROOTS_RANGE, granted, installed};
-use super::run::{ORDINARY, gone, wait_for};
+use super::run::{ORDINARY, gone};
 use super::uts::own_namespace;
 use super::{Check, Context, Need, Running, expect};
 use crate::Process;
 use crate::idmap::Range;
 use crate::status::Status;
+use crate::wait::wait_for;
 
 const STEP: Check = Check { step: 6, ..Check::DEFAULT };
 

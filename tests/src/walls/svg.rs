@@ -30,13 +30,36 @@ text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fil
 .host{stroke:#d99a55}.unknown{stroke:#ff7b6b}text{fill:#e6ecea}.shared{fill:#e0ae76}\
 .evidence,.small{fill:#a0b0ab}.number{fill:#7fa99b}.count{fill:#3fc79a}}";
 
+/// A file that stands for itself, with what it shows in it as JSON too.
 pub fn draw(xray: &Xray) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-labelledby=\"xray-title xray-desc\">\n\
-         <title id=\"xray-title\">{}: {} of {} walls are its own</title>\n\
-         <desc id=\"xray-desc\">{}</desc>\n<style>{STYLE}</style>\n\
+    let json = serde_json::to_string(xray).expect("an x-ray is text and numbers");
+    let head = format!(
+        "<metadata>{}</metadata>\n<style>{STYLE}</style>\n\
          <rect class=\"page\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"14\"/>\n",
+        escape(&json)
+    );
+    drawn(xray, "xray", &head)
+}
+
+/// A part of a page whose style sheet gives it its colours; `id` is what no other part is called.
+pub fn draw_inline(xray: &Xray, id: &str) -> String {
+    drawn(xray, id, "")
+}
+
+/// What is in the file that [`draw`] made.
+pub fn read(svg: &str) -> Option<Xray> {
+    let (_, rest) = svg.split_once("<metadata>")?;
+    let (json, _) = rest.split_once("</metadata>")?;
+    let json = json.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    serde_json::from_str(&json).ok()
+}
+
+fn drawn(xray: &Xray, id: &str, head: &str) -> String {
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"xray\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
+         <title id=\"{id}-title\">{}: {} of {} walls are its own</title>\n\
+         <desc id=\"{id}-desc\">{}</desc>\n{head}",
         escape(&xray.title),
         xray.own(),
         xray.walls.len(),
@@ -46,7 +69,7 @@ pub fn draw(xray: &Xray) -> String {
     for (i, wall) in xray.walls.iter().enumerate() {
         svg += &draw_wall(wall, i, xray.walls.len());
     }
-    svg + &middle(xray) + &legend() + "</svg>\n"
+    svg + &middle(xray) + "<g class=\"legend\">\n" + &legend() + "</g>\n</svg>\n"
 }
 
 /// The same in a sentence a wall, for those who hear it.
@@ -199,6 +222,14 @@ mod tests {
         assert_eq!(lines, ["uts:[4026532450]", "≠ uts:[4026531838]"]);
         assert_eq!(wrap("one line"), ["one line"]);
         assert_eq!(wrap("two, lines"), ["two,", "lines"]);
+    }
+
+    #[test]
+    fn what_is_drawn_can_be_read() {
+        let own = crate::Process::own().unwrap();
+        let xray = Xray::of("<1> & \"2\"", &own, &own);
+        assert_eq!(read(&draw(&xray)).as_ref(), Some(&xray));
+        assert!(!draw_inline(&xray, "x").contains("<style>"));
     }
 
     #[test]

@@ -54,14 +54,7 @@ fn order(exercise: &str) -> (u32, u32) {
 
 fn wiring(my: &My, step: &str) -> String {
     let hint = my.command(&format!("hint {step}"));
-    let lesson = match step.parse::<u32>() {
-        Ok(number @ 2..) => my.command(&format!("diff {} {number}", number - 1)),
-        _ => my.command("diff 1"),
-    };
-    format!(
-        "wire it into main.rs of step {step}. {hint} says more, {lesson} shows the lines, if you want \
-         to see them."
-    )
+    format!("wire it into main.rs of step {step}. {hint} says more.")
 }
 
 fn after(my: &My, subject: &Subject) -> String {

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::exit,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -133,10 +133,18 @@ impl AtWork {
     }
 }
 
+/// Who removes what a container leaves, once its parent is gone.
+const CLEARS_UP: [&str; 2] = ["container-guard", "cgroup-keeper"];
+
+/// How long that may take; a broken one may never be done.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Ends all that still runs of ours, until there is none.
 fn end() {
+    let start = Instant::now();
     while let Ok(below @ [_, ..]) = host::descendants().as_deref() {
-        for process in below.iter().rev() {
+        let spared = |name: &str| start.elapsed() < PATIENCE && CLEARS_UP.contains(&name);
+        for process in below.iter().rev().filter(|process| !spared(&process.name)) {
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
         }
         thread::sleep(Duration::from_millis(5));

@@ -158,7 +158,7 @@ impl Watch {
         let step = self.subject.step;
         let exercise = self.outcome.as_ref().and_then(next::first);
         match (key.to_ascii_lowercase(), exercise, step.after()) {
-            (b'h', Some(exercise), _) if exercise.contains('.') => self.run(&["hint", &exercise]),
+            (b'h', Some(exercise), _) => self.run(&["hint", &exercise]),
             (b'h' | b'd', ..) => self.run(&["diff", &step.number().to_string()]),
             (b'n', None, Some(after)) if self.code() == 0 => {
                 self.run(&["start", &after.number().to_string()])?;

@@ -45,7 +45,7 @@ pub fn advise(name: &str, side: Side, failed: (&str, Option<&str>), host: &Host)
             "rm -r it there",
         ),
         "overlay-layers" if reason.contains("(EINVAL)") => advice(
-            "Linux before 6.5 takes all layers in one option",
+            "Linux before 6.8 takes all layers in one option",
             "at most 70 layers, or a newer kernel",
             NOTHING,
         ),

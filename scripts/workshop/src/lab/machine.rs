@@ -4,6 +4,7 @@
 //! so they are killed first, and the kernel after them.
 
 use super::channel::Channel;
+use super::processor::{self, Processor, signal_within};
 use super::terminal::Terminal;
 use super::{GUEST, Job, Kernel, Request, kept_directory};
 use anyhow::{Context, Result, anyhow};
@@ -128,12 +129,13 @@ impl Keeper<'_> {
         let _ = awaited.thread_set_mask();
         match boot() {
             Ok(kernel) => {
-                let mut lives = true;
+                let (mut lives, mut processor) = (true, Processor::of(kernel));
                 // The parent may have died before the death signal was set: then none comes.
                 while lives && getppid() == self.parent {
-                    match awaited.wait() {
-                        Ok(Signal::SIGCHLD) => lives = reap(kernel),
-                        _ => break,
+                    match signal_within(&awaited, processor.pause()) {
+                        None => processor.look(),
+                        Some(Signal::SIGCHLD) => lives = reap(kernel),
+                        Some(_) => break,
                     }
                 }
                 end(kernel, lives);
@@ -216,6 +218,7 @@ fn boot(
     unsafe {
         command.pre_exec(move || {
             SigSet::empty().thread_set_mask()?;
+            processor::stay();
             // Without its keeper, the kernel ends its processes and itself at SIGTERM.
             prctl::set_pdeathsig(Signal::SIGTERM)?;
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
