@@ -55,7 +55,7 @@ fn help(flag: &Arg) -> String {
         let names: Vec<String> = possible.iter().map(|it| format!("`{}`", it.get_name())).collect();
         let _ = write!(help, ": {}", names.join(", "));
     }
-    if !defaults.is_empty() {
+    if !defaults.is_empty() && !flag.is_hide_default_value_set() {
         let _ = write!(help, " [default: {}]", defaults.join(" "));
     }
     help

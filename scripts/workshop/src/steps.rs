@@ -64,6 +64,11 @@ impl FromStr for Step {
     /// A number or a name.
     fn from_str(text: &str) -> Result<Step, String> {
         let number = text.parse().ok();
+        if let Some((step, _)) =
+            text.split_once('.').filter(|(step, _)| step.parse::<u32>().is_ok())
+        {
+            return Err(format!("that is an exercise; its step is {step}"));
+        }
         let found = Step::all().find(|step| Some(step.0) == number || step.name() == text);
         found.ok_or_else(|| format!("there are steps 1 to {}, from chroot to seccomp", STEPS.len()))
     }

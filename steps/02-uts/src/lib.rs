@@ -33,9 +33,10 @@ fn name(text: &str) -> Result<String, String> {
     let usable = |it: char| it.is_alphanumeric() || "_.-".contains(it);
     match text.starts_with(|it: char| it.is_alphanumeric()) && text.chars().all(usable) {
         true => Ok(text.into()),
-        false => {
-            Err("a name has letters, digits, `_`, `.` and `-`, and begins with the first".into())
-        }
+        false => Err(
+            "a name has letters, digits, `_`, `.` and `-`, and begins with one of the first two"
+                .into(),
+        ),
     }
 }
 

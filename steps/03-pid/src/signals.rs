@@ -72,7 +72,8 @@ impl Signals {
 /// A signal from the terminal (`ssi_code` SI_KERNEL) went to its whole foreground process group:
 /// the command has it already, and must not get it twice. Ctrl-Z is the exception: process 1
 /// ignores SIGTSTP, pid_namespaces(7), so `Children::Only` is for `stop_both`. Not so behind an
-/// init: that command stops by itself, and could have been continued before our stop comes.
+/// init: that command stops by itself, and could have been continued before our stop comes. A SIGTSTP
+/// that kill(2) sent is forwarded like any other.
 ///
 /// Exercise 3.5
 fn forward(signal: &siginfo, child: Pid, children: Children) -> Result<()> {

@@ -157,6 +157,9 @@ fn working_directory_is_inside(context: &Context) -> Result<()> {
 fn workdir_flag(context: &Context) -> Result<()> {
     let ended = context.container().option("-w", "/usr/local").run(&["ls ."])?;
     expect("the names in the directory of -w", ended.answer(0)?, "ok bin")?;
+    // A relative one begins in the root: who has not gone there is outside of it still.
+    let ended = context.container().option("-w", "usr/local").run(&["ls ."])?;
+    expect("the names in the relative directory of -w", ended.answer(0)?, "ok bin")?;
     let ended = context.container().option("-w", "/no/such").run(&["ls ."])?;
     ended.expect_code(125)?;
     workdir_outside(context).context("-w leads outside by a descriptor that somebody left open")
@@ -181,7 +184,7 @@ fn workdir_outside(context: &Context) -> Result<()> {
 const NOTHING: Option<&str> = None;
 
 /// Lets the descriptor of a directory of the host fall into the container's hands.
-fn leak(run: Run, lowest: i32) -> Result<Run> {
+pub(super) fn leak(run: Run, lowest: i32) -> Result<Run> {
     let outside = File::open("/")?;
     Ok(run.first(move || {
         // A duplicate stays open across execve(2).

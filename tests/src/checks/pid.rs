@@ -1,5 +1,6 @@
 //! Step 3: process 1 of a PID namespace, and a parent that looks after it.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::chroot::leak;
 use super::run::{Running, family, gone, pids};
 use super::uts::own_namespace;
 use super::{Check, Context, expect};
@@ -84,8 +86,8 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "init-is-in-front",
-        asks: "With --init, is the command another process than 1, and its child?",
-        look_at: "main.rs: pid::init, init.rs: stay_behind; fork(2)",
+        asks: "With --init, is the command another process than 1, its child, and does 1 keep no descriptor of the host?",
+        look_at: "main.rs: pid::init, init.rs: stay_behind; fork(2), close_range(2)",
         exercise: "3.4",
         run: init_is_in_front,
         ..STEP
@@ -217,11 +219,23 @@ fn dies_with_its_parent(context: &Context) -> Result<()> {
         let mut container = run.start(&[])?;
         let command = container.command()?;
         ensure!(command != container.parent(), "the command has no parent that could die");
+        // It would do the same, a moment later.
+        end_guard(container.parent());
         container.signal(Signal::SIGKILL)?;
         container.wait()?;
         wait_for("the command to die with its parent", || Ok(gone(command)))?;
     }
     Ok(())
+}
+
+fn end_guard(parent: i32) {
+    let is_guard = |pid: &i32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim_end() == "container-guard"
+    };
+    for guard in family(parent).into_iter().filter(is_guard) {
+        let _ = kill(Pid::from_raw(guard), Signal::SIGKILL);
+    }
 }
 
 /// The moments are spread over the time that a container takes; its mark is in every argument list.
@@ -275,13 +289,21 @@ fn wait_a_moment(holds: impl Fn() -> bool) -> bool {
 }
 
 fn init_is_in_front(context: &Context) -> Result<()> {
-    let container = context.container().flag("--init").start(&["probe"])?;
+    const LEFT_OPEN: i32 = 700;
+    let run = leak(context.container().flag("--init"), LEFT_OPEN)?;
+    let container = run.start(&["probe"])?;
     let probe = container.probe(0)?;
     ensure!(probe.pid > 1, "the command is process {}", probe.pid);
     expect("its parent's process id inside", &probe.parent, &1)?;
     let (init, process) = (container.init()?, container.process()?);
     let status = process.status.get().context("/proc/PID/status cannot be read")?;
-    expect("its parent's process id outside", &status.parent, &init)
+    expect("its parent's process id outside", &status.parent, &init)?;
+    let left_open = Path::new("/proc").join(format!("{init}/fd/{LEFT_OPEN}"));
+    ensure!(
+        left_open.symlink_metadata().is_err(),
+        "process 1 holds a descriptor that was left open outside: the command finds it in /proc/1/fd"
+    );
+    Ok(())
 }
 
 fn init_reaps_orphans(context: &Context) -> Result<()> {

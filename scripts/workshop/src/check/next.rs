@@ -54,7 +54,7 @@ fn order(exercise: &str) -> (u32, u32) {
 
 fn wiring(my: &My, step: &str) -> String {
     let hint = my.command(&format!("hint {step}"));
-    format!("wire it into main.rs of step {step}. {hint} says more.")
+    format!("go on with main.rs of step {step}. {hint} says more.")
 }
 
 fn after(my: &My, subject: &Subject) -> String {

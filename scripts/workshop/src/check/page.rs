@@ -101,9 +101,7 @@ impl Page {
 
     /// The question alone, if the answer stands above it.
     fn unless_said(&self, report: &Report, outcome: &Outcome) -> Vec<String> {
-        match report.failed()
-            && outcome.complaint().is_some_and(|said| report.evidence.contains(said))
-        {
+        match is_said(report, outcome) {
             true => self.question(report),
             false => self.report(report),
         }
@@ -163,10 +161,16 @@ impl Page {
         if skipped > 0 {
             said += &format!(" {skipped} cannot be looked for here:");
         }
-        let not_held = earlier.iter().filter(|report| report.passed != Some(true));
         let mut lines = vec![String::new()];
         lines.extend(self.bold(&said));
-        lines.extend(not_held.flat_map(|report| self.report(report)));
+        let not_held = earlier.into_iter().filter(|report| report.passed != Some(true));
+        let (as_above, others): (Vec<_>, Vec<_>) =
+            not_held.partition(|report| is_said(report, outcome));
+        if !as_above.is_empty() {
+            let said = format!("{} end with the error above", as_above.len());
+            lines.push(format!("  {}{said}", self.text.mark(Some(false))));
+        }
+        lines.extend(others.iter().flat_map(|report| self.report(report)));
         lines
     }
 
@@ -205,6 +209,11 @@ impl Page {
         let advice = next(subject, outcome);
         self.text.wrapped(&self.text.paint.bold("Next: "), 6, &advice)
     }
+}
+
+/// Whether it failed with the error that stands at the top already.
+fn is_said(report: &Report, outcome: &Outcome) -> bool {
+    report.failed() && outcome.complaint().is_some_and(|said| report.evidence.contains(said))
 }
 
 /// Exercises in their order, wiring last.
