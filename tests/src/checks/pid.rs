@@ -1,12 +1,16 @@
 //! Step 3: process 1 of a PID namespace, and a parent that looks after it.
 
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::libc;
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, setsid, write};
 
 use super::chroot::leak;
 use super::run::{Running, family, gone, pids};
@@ -49,6 +53,14 @@ pub(super) const CHECKS: &[Check] = &[
         look_at: "signals.rs: forward; kill(2), signalfd(2)",
         exercise: "3.5",
         run: |context| signals_are_forwarded(context, false),
+        ..STEP
+    },
+    Check {
+        name: "terminal-signals-come-once",
+        asks: "Does the command get Ctrl-C once, which the terminal sends to it and to the parent?",
+        look_at: "signals.rs: forward: SI_KERNEL; signalfd(2), credentials(7)",
+        exercise: "3.5",
+        run: terminal_signals_come_once,
         ..STEP
     },
     Check {
@@ -180,6 +192,41 @@ fn signals_are_forwarded(context: &Context, init: bool) -> Result<()> {
             &format!("ok {signal}"),
         )?;
     }
+    container.end()?.expect_code(0)
+}
+
+/// A second SIGINT melts into the first while that one is pending. So the parent stands still until the
+/// command has taken the terminal's; what it forwards then comes before the SIGTERM that we send it.
+fn terminal_signals_come_once(context: &Context) -> Result<()> {
+    let pty = openpty(None, None).context("cannot open a pseudo-terminal")?;
+    let terminal = pty.slave.as_raw_fd();
+    let run = context.container().first(move || {
+        setsid()?;
+        // SAFETY: TIOCSCTTY takes a number; the descriptor is open.
+        Errno::result(unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) })?;
+        Ok(())
+    });
+    let container = run.spawn(&["/bin/act", "signals 1", "signals 1", "signals 1"])?;
+    let until = |line: &str| {
+        wait_for(&format!("the command to say {line}"), || {
+            let said = container.said()?.iter().any(|it| it == line);
+            if !said {
+                container.must_run()?;
+            }
+            Ok(said)
+        })
+    };
+    until("ready")?;
+    ensure!(container.command()? != container.parent(), "there is no parent");
+    container.signal(Signal::SIGSTOP)?;
+    write(&pty.master, b"\x03").context("cannot type Ctrl-C")?;
+    until("ok SIGINT")?;
+    container.signal(Signal::SIGCONT)?;
+    container.signal(Signal::SIGTERM)?;
+    until("ok SIGTERM")?;
+    let came = container.said()?.iter().filter(|line| *line == "ok SIGINT").count();
+    expect("how often Ctrl-C came", &came, &1)?;
+    container.signal(Signal::SIGTERM)?;
     container.end()?.expect_code(0)
 }
 
