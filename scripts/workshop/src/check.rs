@@ -74,29 +74,45 @@ pub fn check(args: &Args) -> Result<i32> {
     Ok(i32::from(!outcome.passed))
 }
 
-/// A line that moves, on a terminal, as long as nothing can be shown.
+/// A line that moves, on a terminal, as long as nothing can be shown. What the step's own checks say is
+/// known first: in a lab, earlier steps' take some seconds more.
 pub struct Progress {
     moving: bool,
-    checks: usize,
+    own: usize,
+    failed: usize,
+    earlier: usize,
 }
 
 impl Progress {
     fn new() -> Progress {
-        Progress { moving: stderr().is_terminal() && paint::wanted(&stderr()), checks: 0 }
+        let moving = stderr().is_terminal() && paint::wanted(&stderr());
+        Progress { moving, ..Progress::silent() }
     }
 
     /// Nothing moves: somebody else has the terminal.
     fn silent() -> Progress {
-        Progress { moving: false, checks: 0 }
+        Progress { moving: false, own: 0, failed: 0, earlier: 0 }
     }
 
     fn built(&mut self, name: &str) {
         self.show(&format!("building: {name}"));
     }
 
-    fn asked(&mut self, report: &Report) {
-        self.checks += 1;
-        self.show(&format!("{} asked: {}", self.checks, report.check));
+    fn asked(&mut self, step: Step, report: &Report) {
+        match report.step == step.number() {
+            true => self.own += 1,
+            false => self.earlier += 1,
+        }
+        self.failed += usize::from(report.failed());
+        let failed = match self.failed {
+            0 => "all hold".to_string(),
+            failed => format!("{failed} not held"),
+        };
+        let (own, earlier) = (self.own, self.earlier);
+        self.show(&format!(
+            "asked: {own} of step {}, {earlier} of those before; {failed}",
+            step.number()
+        ));
     }
 
     fn show(&self, what: &str) {
@@ -109,6 +125,6 @@ impl Progress {
         if self.moving {
             eprint!("\r\x1b[K");
         }
-        self.checks = 0;
+        (self.own, self.failed, self.earlier) = (0, 0, 0);
     }
 }

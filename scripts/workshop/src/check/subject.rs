@@ -101,8 +101,9 @@ impl Subject {
 
     fn ask(&self, programs: PathBuf, progress: &mut Progress, outcome: &mut Outcome) -> Result<()> {
         let place = self.choice.place_of(self.step)?;
-        let Asked { kernel, reports } =
-            runner::ask(place, &programs, self.step, &mut |report| progress.asked(report))?;
+        let Asked { kernel, reports } = runner::ask(place, &programs, self.step, &mut |report| {
+            progress.asked(self.step, report)
+        })?;
         if reports.iter().any(Report::failed) {
             // It is one help more: without it the checks' own words stand.
             outcome.why = why(place, &programs, self.step).unwrap_or(None);
