@@ -109,7 +109,10 @@ enum Command {
     /// The process that keeps a lab running between checks
     #[command(hide = true, name = lab::kept::KEEP)]
     LabKeep {
-        /// End it; exit code 1 if there was none
+        /// Which of those that work side by side
+        #[arg(default_value_t = 0)]
+        lab: usize,
+        /// End them all; exit code 1 if there was none
         #[arg(long)]
         end: bool,
     },
@@ -172,8 +175,8 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Some(Command::Scene(args)) => scene::scene(&args),
         Some(Command::CheckHere(args)) => check::here::check_here(&args),
         Some(Command::ExplainHere(args)) => check::why::explain_here(&args),
-        Some(Command::LabKeep { end: true }) => Ok(i32::from(!lab::kept::end()?)),
-        Some(Command::LabKeep { end: false }) => lab::kept::keep(),
+        Some(Command::LabKeep { end: true, .. }) => Ok(i32::from(!lab::kept::end()?)),
+        Some(Command::LabKeep { lab, end: false }) => lab::kept::keep(lab),
         Some(Command::LabServe) => lab::kept::serve(),
         Some(Command::LabGuest { arguments }) => lab::guest(&arguments),
     }

@@ -240,7 +240,7 @@ fn kept_lab() -> Result<()> {
     ensure!(workshop("lab-keep --end")?.status.code() == Some(0), "it was not kept");
     ensure!(workshop("lab-keep --end")?.status.code() == Some(1), "it did not end");
     let work = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.workshop");
-    ensure!(!work.join("lab/kept").exists(), "its socket is left");
+    ensure!(!work.join("lab/kept-0").exists(), "its socket is left");
     ensure!(fs::read_dir(work.join("handed-over"))?.next().is_none(), "programs are left");
     Ok(())
 }

@@ -26,6 +26,12 @@ pub struct Args {
     /// Only what the step itself promises, not what it keeps of those before
     #[arg(long)]
     pub own: bool,
+    /// Only this share of the checks …
+    #[arg(long, default_value_t = 0)]
+    pub share: usize,
+    /// … of so many
+    #[arg(long, default_value_t = 1)]
+    pub of: usize,
     pub step: Step,
 }
 
@@ -53,6 +59,7 @@ pub fn check_here(args: &Args) -> Result<i32> {
         let long = LONG.iter().position(|it| *it == check.name);
         (check.step != context.step, long.unwrap_or(LONG.len()))
     });
+    let checks: Vec<_> = checks.into_iter().skip(args.share).step_by(args.of).collect();
     let act = |check: &Check| {
         scene.apart().map_or_else(|error| told(check, 0.0, Err(error)), |()| report(check, context))
     };

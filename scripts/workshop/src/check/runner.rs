@@ -6,6 +6,8 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::Stdio,
+    sync::mpsc::{Sender, channel},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -55,6 +57,17 @@ pub fn prepare(step: Step, progress: &mut dyn FnMut(&str)) -> Result<()> {
     checkout::make_rootfs().map(drop)
 }
 
+/// Which part of the checks: several labs do one each.
+#[derive(Clone, Copy)]
+pub struct Share {
+    number: usize,
+    of: usize,
+}
+
+impl Share {
+    pub const ALL: Share = Share { number: 0, of: 1 };
+}
+
 /// [`run`], with the place chosen and everything built.
 pub fn ask(
     place: Place,
@@ -62,16 +75,29 @@ pub fn ask(
     step: Step,
     on: &mut dyn FnMut(&Report),
 ) -> Result<Asked> {
+    let of = if place == Place::Lab { lab::kept::side_by_side() } else { 1 };
     let (mut kernel, mut reports) = (String::new(), Vec::new());
-    start(place, HERE, programs, step, &mut |line| {
-        match serde_json::from_str(line).context("cannot understand the checks")? {
-            Said::Kernel(release) => kernel = release,
-            Said::Report(report) => {
-                on(&report);
-                reports.push(report);
+    thread::scope(|scope| {
+        let (send, lines) = channel();
+        let ask = |number, send: Sender<String>| {
+            let mut on = |line: &str| send.send(line.into()).context("nobody listens any more");
+            start(place, HERE, programs, step, Share { number, of }, &mut on)
+        };
+        let asking = Vec::from_iter((0..of).map(|number| {
+            let send = send.clone();
+            scope.spawn(move || ask(number, send))
+        }));
+        drop(send);
+        for line in lines {
+            match serde_json::from_str(&line).context("cannot understand the checks")? {
+                Said::Kernel(release) => kernel = release,
+                Said::Report(report) => {
+                    on(&report);
+                    reports.push(report);
+                }
             }
         }
-        Ok(())
+        asking.into_iter().try_for_each(|it| it.join().expect("asking does not panic"))
     })?;
     sort(&mut reports, step);
     Ok(Asked { kernel, reports })
@@ -84,19 +110,20 @@ pub fn start(
     what: &str,
     programs: &Path,
     step: Step,
+    share: Share,
     on: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let (us, act) = (checkout::this_program()?, checkout::programs()?.join("act"));
     let done = match place {
         Place::Lab => {
             let hand = HandOver::new(&[&us, &act, &programs.join(step.name())])?;
-            let arguments = arguments(what, hand.directory(), &hand.path("act"), step);
+            let arguments = arguments(what, hand.directory(), &hand.path("act"), step, share);
             let command = [&[hand.path("workshop").into()], &arguments[..]].concat();
-            lab::kept::lines(&command, on)? == 0
+            lab::kept::lines(share.number, &command, on)? == 0
         }
         _ => {
             let mut command = place.command(&us)?;
-            command.args(arguments(what, programs, &act, step));
+            command.args(arguments(what, programs, &act, step, share));
             let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
             let output = child.stdout.take().context("the checks have no output")?;
             for line in BufReader::new(output).lines() {
@@ -111,13 +138,17 @@ pub fn start(
     Ok(())
 }
 
-fn arguments(what: &str, programs: &Path, act: &Path, step: Step) -> [OsString; 6] {
+fn arguments(what: &str, programs: &Path, act: &Path, step: Step, share: Share) -> [OsString; 10] {
     [
         what.into(),
         "--programs".into(),
         programs.into(),
         "--act".into(),
         act.into(),
+        "--share".into(),
+        share.number.to_string().into(),
+        "--of".into(),
+        share.of.to_string().into(),
         step.name().into(),
     ]
 }

@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 use evidence::{checks::Scene, explain::explain};
 use serde::{Deserialize, Serialize};
 
-use super::{here::Args, runner};
+use super::{
+    here::Args,
+    runner::{self, Share},
+};
 use crate::{place::Place, steps::Step};
 
 /// The subcommand by which we are started again.
@@ -32,7 +35,7 @@ pub struct Why {
 /// Finds out why the step's program fails. None if no call of it does.
 pub fn why(place: Place, programs: &std::path::Path, step: Step) -> Result<Option<Why>> {
     let mut found = None;
-    runner::start(place, EXPLAIN, programs, step, &mut |line| {
+    runner::start(place, EXPLAIN, programs, step, Share::ALL, &mut |line| {
         found = serde_json::from_str(line).context("cannot understand the explanation")?;
         Ok(())
     })?;

@@ -1,6 +1,6 @@
-//! A lab that is kept running between checks: it boots once, then takes orders in a fraction of a second.
-//! A process in the background, the keeper, holds it, and is reached by a socket in `.workshop/lab`.
-//! It ends after some idle minutes, or by `workshop clean`, and nothing is left of it.
+//! Labs that are kept running between checks: they boot once, then take orders in a fraction of a second.
+//! A process in the background, the keeper, holds each, and is reached by a socket in `.workshop/lab`.
+//! They end after some idle minutes, or by `workshop clean`, and nothing is left of them.
 
 use std::{
     ffi::OsString,
@@ -12,7 +12,7 @@ use std::{
     },
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    thread::sleep,
+    thread::{available_parallelism, sleep},
     time::{Duration, Instant},
 };
 
@@ -41,6 +41,14 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 /// Two boots of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(130);
 
+/// So many labs at most: each has memory of its own.
+const MOST: usize = 4;
+
+/// How many labs work side by side here. Each has one processor.
+pub fn side_by_side() -> usize {
+    available_parallelism().map_or(1, usize::from).min(MOST)
+}
+
 /// A command for the lab, a line of JSON. None at all ends the lab.
 #[derive(Serialize, Deserialize)]
 struct Order {
@@ -58,10 +66,14 @@ enum Said {
     End(i32),
 }
 
-/// Runs a command in the kept lab, which is booted if there is none, and hands over each line of its
-/// output. Its error output goes to ours.
-pub fn lines(command: &[OsString], on: &mut dyn FnMut(&str) -> Result<()>) -> Result<i32> {
-    let mut lab = reach()?;
+/// Runs a command in the kept lab of this number, which is booted if there is none, and hands over each
+/// line of its output. Its error output goes to ours.
+pub fn lines(
+    lab: usize,
+    command: &[OsString],
+    on: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<i32> {
+    let mut lab = reach(lab)?;
     send(&mut lab, &Order { command: command.to_vec() }).context("cannot ask the lab")?;
     for line in BufReader::new(lab).lines() {
         let line = line.context("cannot read from the lab")?;
@@ -74,9 +86,15 @@ pub fn lines(command: &[OsString], on: &mut dyn FnMut(&str) -> Result<()>) -> Re
     bail!("the lab broke off before the command ended")
 }
 
-/// Ends the kept lab. False if there was none.
+/// Ends the kept labs. False if there was none.
 pub fn end() -> Result<bool> {
-    let files = Files { directory: checkout::work()?.join("lab") };
+    let directory = checkout::work()?.join("lab");
+    let labs = (0..MOST).map(|lab| Files { directory: directory.clone(), lab });
+    let ended: Vec<bool> = labs.map(end_one).collect::<Result<_>>()?;
+    Ok(ended.contains(&true))
+}
+
+fn end_one(files: Files) -> Result<bool> {
     let Ok(mut lab) = files.connect() else { return Ok(false) };
     send(&mut lab, &Order { command: Vec::new() }).context("cannot ask the lab to end")?;
     let start = Instant::now();
@@ -90,14 +108,17 @@ pub fn end() -> Result<bool> {
 }
 
 /// Connects to the keeper, and starts one where there is none.
-fn reach() -> Result<UnixStream> {
-    let files = Files::new()?;
+fn reach(lab: usize) -> Result<UnixStream> {
+    let files = Files::new(lab)?;
     if let Ok(lab) = files.connect() {
         return Ok(lab);
     }
-    eprintln!("note: the lab boots; it stays for {} minutes", IDLE.as_secs() / 60);
+    if lab == 0 {
+        eprintln!("note: the lab boots; it stays for {} minutes", IDLE.as_secs() / 60);
+    }
     let mut keeper = Command::new(checkout::this_program()?);
-    keeper.arg(KEEP).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    keeper.arg(KEEP).arg(lab.to_string());
+    keeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut keeper = keeper.spawn().context("cannot start the lab's keeper")?;
     let start = Instant::now();
     loop {
@@ -113,21 +134,26 @@ fn reach() -> Result<UnixStream> {
 /// Whatever the keeper has on the disk: a lock for as long as it lives, a socket, the lab's complaints.
 struct Files {
     directory: PathBuf,
+    lab: usize,
 }
 
 impl Files {
-    fn new() -> Result<Files> {
+    fn new(lab: usize) -> Result<Files> {
         let directory = checkout::work()?.join("lab");
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        Ok(Files { directory })
+        Ok(Files { directory, lab })
+    }
+
+    fn socket(&self) -> String {
+        format!("kept-{}", self.lab)
     }
 
     /// The address of a socket is short, unix(7), and the checkout's path may be long: so it is
     /// reached through a descriptor of its directory.
     fn with_short_path<T>(&self, act: impl FnOnce(PathBuf) -> std::io::Result<T>) -> Result<T> {
         let directory = File::open(&self.directory)?;
-        Ok(act(format!("/proc/self/fd/{}/kept", directory.as_raw_fd()).into())?)
+        Ok(act(format!("/proc/self/fd/{}/{}", directory.as_raw_fd(), self.socket()).into())?)
     }
 
     fn connect(&self) -> Result<UnixStream> {
@@ -136,13 +162,13 @@ impl Files {
 
     fn listen(&self) -> Result<UnixListener> {
         // Of a keeper that was killed: whoever has the lock is the only one alive.
-        let _ = fs::remove_file(self.directory.join("kept"));
+        let _ = fs::remove_file(self.directory.join(self.socket()));
         self.with_short_path(UnixListener::bind).context("cannot make the keeper's socket")
     }
 
     /// The lock, unless a keeper has it.
     fn lock(&self) -> Result<Option<Flock<File>>> {
-        let path = self.directory.join("kept.lock");
+        let path = self.directory.join(format!("{}.lock", self.socket()));
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -153,7 +179,7 @@ impl Files {
     }
 
     fn complaints(&self) -> PathBuf {
-        self.directory.join("kept.log")
+        self.directory.join(format!("{}.log", self.socket()))
     }
 
     fn complaint(&self) -> String {
@@ -163,9 +189,9 @@ impl Files {
 }
 
 /// The keeper: one lab, one order at a time. Of two that are started at once one ends at once.
-pub fn keep() -> Result<i32> {
+pub fn keep(lab: usize) -> Result<i32> {
     let _ = setsid();
-    let files = Files::new()?;
+    let files = Files::new(lab)?;
     let Some(_lock) = files.lock()? else { return Ok(0) };
     let listener = files.listen()?;
     let mut lab = Lab::boot(&files)?;
@@ -176,7 +202,7 @@ pub fn keep() -> Result<i32> {
         }
     }
     // Whoever comes now starts another.
-    let _ = fs::remove_file(files.directory.join("kept"));
+    let _ = fs::remove_file(files.directory.join(files.socket()));
     lab.end();
     Ok(0)
 }
