@@ -14,6 +14,7 @@ pub mod idmap;
 pub mod interface;
 pub mod mountinfo;
 pub mod namespace;
+pub mod oci;
 pub mod paint;
 pub mod probe;
 pub mod process;
