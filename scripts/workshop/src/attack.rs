@@ -14,7 +14,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "What follows `--` is for the attack: `cargo workshop attack 4 -- --help`.")]
 pub struct Args {
-    /// The step that stops the attack: 1 to 9, or its name
+    /// The step that stops the attack: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     choice: Choice,

@@ -17,7 +17,7 @@ What follows `--` is the step's own: [FLAGS] ROOT COMMAND [ARG...].
 
   cargo workshop explain 4 -- -v /no/such/directory:/mnt .workshop/rootfs ls /mnt")]
 pub struct Args {
-    /// The step: 1 to 9, or its name
+    /// The step: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     choice: Choice,

@@ -15,7 +15,7 @@ interactive shell in the default root directory, .workshop/rootfs, which is made
   cargo workshop run 7 -- --memory 64m .workshop/rootfs /bin/sh
   cargo workshop run uts --lab -- --hostname box .workshop/rootfs hostname")]
 pub struct Args {
-    /// The step: 1 to 9, or its name
+    /// The step: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     choice: Choice,

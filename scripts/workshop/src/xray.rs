@@ -27,7 +27,7 @@ use crate::{build, checkout, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A step (1 to 9, or its name), or any process: its PID; below 10 it is written pid:7
+    /// A step (1 to 9 or 14, or its name), or any process: its PID; what could be a step is written pid:7
     #[arg(value_name = "N|PID")]
     subject: Subject,
     /// For programs

@@ -15,8 +15,9 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use super::Context;
 use super::scene::detach_below;
-use super::{Context, STEPS};
+use crate::steps;
 use crate::tracer::Traced;
 use crate::wait::{PATIENCE, Signs, in_time};
 use crate::{Probe, Process};
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
         self.command.args(&self.flags).arg(&self.root).args(command);
         self.command.stdin(Stdio::piped()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
         let mut child =
-            self.command.spawn().with_context(|| format!("cannot start {}", STEPS[step]))?;
+            self.command.spawn().with_context(|| format!("cannot start {}", steps::name(step)))?;
         let stdin = child.stdin.take();
         Ok(Running {
             child,

@@ -15,9 +15,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::STEPS;
 use super::need::{ROOTS_RANGE, granted, maps_owners};
-use crate::mountinfo;
+use crate::{mountinfo, steps};
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -56,7 +55,7 @@ impl Scene {
     pub fn program(&self, step: usize) -> PathBuf {
         match step {
             0 => self.dir.path().join("host"),
-            _ => self.steps.join(STEPS[step]),
+            _ => self.steps.join(steps::name(step)),
         }
     }
 

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn root_does_all_here() {
         let columns = [column(Side::Root, &[]), column(Side::User, &["user-namespace"])].into();
-        assert_eq!(places(&columns, Rights::Root), ["here"; 9]);
+        assert_eq!(places(&columns, Rights::Root), ["here"; 10]);
         assert!(needs_no_lab(&columns, Rights::Root));
     }
 
@@ -186,6 +186,6 @@ mod tests {
     #[test]
     fn without_a_compiler_nothing_is_to_be_done() {
         let columns = [column(Side::Root, &["static-program"]), column(Side::Lab, &[])].into();
-        assert_eq!(places(&columns, Rights::Root), ["nowhere"; 9]);
+        assert_eq!(places(&columns, Rights::Root), ["nowhere"; 10]);
     }
 }
