@@ -15,6 +15,7 @@ pub mod image;
 pub mod interface;
 pub mod mountinfo;
 pub mod namespace;
+pub mod oci;
 pub mod paint;
 pub mod probe;
 pub mod process;

@@ -2,9 +2,8 @@
 //! user, archives and layouts made byte by byte, servers on loopback.
 #![allow(dead_code)]
 
-pub mod layout;
+pub mod packed;
 pub mod server;
-pub mod tar;
 pub mod tree;
 
 use std::fs;
