@@ -83,12 +83,12 @@ impl Scene {
         chown(&images, user, user).context("cannot give it to who runs the step")?;
         let saved = TempDir::new_in(&self.dir).context("cannot make a directory")?;
         let saved = open_to_all(saved)?;
-        image::save(root, &name, saved.path())?;
+        image::save(root, saved.path())?;
         let mut program = Command::new(self.program(LAST));
         if let Some(user) = user {
             program.uid(user).gid(user);
         }
-        image::import(program, saved.path(), &images.join("store"))
+        image::import(program, saved.path(), &images.join("store"), &name)
             .with_context(|| format!("cannot import {} as an image", root.display()))?;
         fs::write(images.join(&name), "").context("cannot note the image")?;
         Ok((images.join("store"), name))
