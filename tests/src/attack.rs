@@ -41,6 +41,9 @@ pub struct Attack {
     pub refusals: &'static [Errno],
     /// The kernel may also kill it (SIGKILL): for what has no call that could be refused.
     pub deadly: bool,
+    /// Outside, in the place of all that: for what attacks before there is a container. It is told whether
+    /// its step is there already.
+    pub outside: Option<fn(&Host, bool) -> Result<Outcome>>,
 }
 
 impl Attack {
@@ -55,6 +58,7 @@ impl Attack {
         judge: None,
         refusals: &[],
         deadly: false,
+        outside: None,
     };
 }
 

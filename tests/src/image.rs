@@ -1,13 +1,14 @@
-//! A root directory as an image, for step 14: an OCI image layout of one layer. All in it is root's, as in
-//! most images, and its config says nothing that the command line could not.
+//! A root directory as an image, for step 14: an OCI image layout of one layer. What is ours in it becomes
+//! root's, as in most images, and its config says nothing that the command line could not.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use nix::unistd::geteuid;
 use serde_json::json;
 use tar::{Builder, Header};
 
@@ -30,7 +31,8 @@ pub fn import(mut program: Command, layout: &Path, store: &Path, name: &str) -> 
     let output =
         output.with_context(|| format!("cannot run {}", program.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", said.trim().trim_start_matches("error: "));
+    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+    ensure!(output.status.success(), "{}", error.unwrap_or(&said));
     Ok(())
 }
 
@@ -73,8 +75,10 @@ fn add_one(tar: &mut Builder<Vec<u8>>, root: &Path, name: &Path) -> Result<()> {
     }
     let mut header = Header::new_gnu();
     header.set_metadata(&status);
-    header.set_uid(0);
-    header.set_gid(0);
+    if status.uid() == geteuid().as_raw() {
+        header.set_uid(0);
+        header.set_gid(0);
+    }
     if kind.is_symlink() {
         let target = fs::read_link(&path).with_context(act)?;
         header.set_size(0);

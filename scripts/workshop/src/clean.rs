@@ -18,7 +18,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::{checkout, lab};
+use crate::{checkout, image, lab};
 
 /// What was done, and what could not be.
 #[derive(Default)]
@@ -56,6 +56,7 @@ pub fn clean() -> Result<i32> {
     links::clean(&mut report)?;
     mounts(&work, &mut report)?;
     temporary(&std::env::temp_dir(), &mut report);
+    image::clean();
     if work.exists() {
         report.note(&work.display().to_string(), remove(&work));
     }
@@ -74,8 +75,9 @@ fn temporary(parent: &Path, report: &mut Report) {
         let attack = name.starts_with("attack-") && path.join("root/attack").exists();
         let lab = name.starts_with("lab-") && path.join("workshop").exists();
         let compare = name.starts_with("compare-") && path.join("root/probe").exists();
+        let images = name.starts_with(image::TEMPORARY) && path.join("oci-layout").exists();
         let own = entry.metadata().is_ok_and(|status| status.uid() == geteuid().as_raw());
-        if own && (attack || lab || compare) {
+        if own && (attack || lab || compare || images) {
             report.note(&path.display().to_string(), remove(&path));
         }
     }

@@ -13,7 +13,7 @@ use crate::{build, checkout, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-What follows `--` is the step's own: [FLAGS] ROOT COMMAND [ARG...].
+What follows `--` is the step's own: [FLAGS] ROOT COMMAND [ARG...]; for step 14 a command of its program.
 
   cargo workshop explain 4 -- -v /no/such/directory:/mnt .workshop/rootfs ls /mnt")]
 pub struct Args {

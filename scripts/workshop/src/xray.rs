@@ -23,7 +23,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{build, checkout, place::Choice, steps::Step};
+use crate::{build, checkout, image, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -120,7 +120,7 @@ impl Container {
     fn start(step: Step) -> Result<Container> {
         let program = checkout::programs()?.join(step.name());
         let mut command = Command::new(&program);
-        command.arg(checkout::rootfs()?).args(SLEEP);
+        command.args(image::arguments(step, &[])?).args(SLEEP);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is all that happens between fork and exec.
         unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };

@@ -121,6 +121,9 @@ impl Runner {
         make_root(dir)?;
         let step = (place > 0).then(|| self.steps.join(steps::name(place)));
         let mut host = Host::new(dir, step, self.flags(attack, place));
+        if let Some(act) = attack.outside {
+            return act(&host, place >= self.own);
+        }
         (attack.lure)(&mut host)?;
         match (outcome(attack, &host.attempt(attack.name)?), attack.judge) {
             (Outcome::Worked(_), Some(judge)) => judge(&mut host),

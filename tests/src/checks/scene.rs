@@ -1,7 +1,7 @@
 //! Where checks play: the programs, a root directory with `act` in it, and, as root, a stand-in for
 //! the host. That one has mounts, links and names of its own, so that the machine's are left alone.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::need::{ROOTS_RANGE, granted, maps_owners};
-use crate::steps::{self, LAST};
+use crate::steps::{self, LAST, LAST_WITH_ROOT};
 use crate::{image, mountinfo};
 
 /// What all checks share. Dropped, its directory is removed.
@@ -68,9 +68,31 @@ impl Scene {
         self.dir.path().join("root")
     }
 
+    /// What a step's program is given before the command: `[FLAGS] ROOT`; where the root directory comes
+    /// as an image, `--store DIR run [FLAGS] IMAGE`. What is no directory is no image either. As another
+    /// user than root, whose images are his own, if one is named.
+    pub fn arguments(
+        &self,
+        step: usize,
+        flags: &[String],
+        root: &Path,
+        user: Option<u32>,
+    ) -> Result<Vec<OsString>> {
+        let flags = flags.iter().map(OsString::from);
+        if step <= LAST_WITH_ROOT {
+            return Ok(flags.chain([root.into()]).collect());
+        }
+        let (store, name) = match root.is_dir() {
+            true => self.image(root, user)?,
+            false => (self.dir.path().join("nowhere"), text(root)),
+        };
+        let run = ["--store".into(), store.into(), "run".into()];
+        Ok(run.into_iter().chain(flags).chain([name.into()]).collect())
+    }
+
     /// The store of this user, and the name of a root directory in it, as an image for step 14. That of
     /// all is imported once; one's own each time, because it may have changed.
-    pub fn image(&self, root: &Path, user: Option<u32>) -> Result<(PathBuf, String)> {
+    fn image(&self, root: &Path, user: Option<u32>) -> Result<(PathBuf, String)> {
         let shared = root == self.root();
         let name = if shared { "shared".into() } else { self.name() };
         let images = self.dir.path().join(format!("images-{}", user.unwrap_or(0)));
