@@ -2,6 +2,7 @@
 //! it is over when the `Running` is dropped.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +18,7 @@ use nix::unistd::{Pid, geteuid};
 
 use super::Context;
 use super::scene::detach_below;
-use crate::steps;
+use crate::steps::{self, LAST_WITH_ROOT};
 use crate::tracer::Traced;
 use crate::wait::{PATIENCE, Signs, in_time};
 use crate::{Probe, Process};
@@ -140,6 +141,21 @@ impl<'a> Run<'a> {
         Ok((running, traced))
     }
 
+    /// What stands before the command: `[FLAGS] ROOT`; where the root directory comes as an image,
+    /// `--store DIR run [FLAGS] IMAGE`. What is no directory is no image either.
+    fn arguments(&self) -> Result<Vec<OsString>> {
+        let flags = self.flags.iter().map(OsString::from);
+        let root = self.root.clone().into_os_string();
+        if self.context.step <= LAST_WITH_ROOT || !self.root.is_dir() {
+            let run = (self.context.step > LAST_WITH_ROOT).then(|| "run".into());
+            return Ok(run.into_iter().chain(flags).chain([root]).collect());
+        }
+        let user = (self.ordinary && geteuid().is_root()).then_some(ORDINARY);
+        let (store, name) = self.context.scene.image(&self.root, user)?;
+        let run = ["--store".into(), store.into(), "run".into()];
+        Ok(run.into_iter().chain(flags).chain([name.into()]).collect())
+    }
+
     /// Starts any command.
     pub fn spawn(mut self, command: &[&str]) -> Result<Running> {
         let step = self.context.step;
@@ -150,7 +166,7 @@ impl<'a> Run<'a> {
         }
         detach_below(&self.root)?;
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        self.command.args(&self.flags).arg(&self.root).args(command);
+        self.command.args(self.arguments()?).args(command);
         self.command.stdin(Stdio::piped()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
         let mut child =
             self.command.spawn().with_context(|| format!("cannot start {}", steps::name(step)))?;

@@ -2,13 +2,16 @@
 //! the host. That one has mounts, links and names of its own, so that the machine's are left alone.
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
@@ -16,7 +19,8 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::need::{ROOTS_RANGE, granted, maps_owners};
-use crate::{mountinfo, steps};
+use crate::steps::{self, LAST};
+use crate::{image, mountinfo};
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -62,6 +66,32 @@ impl Scene {
     /// The root directory that all share; nobody changes it.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
+    }
+
+    /// The store of this user, and the name of a root directory in it, as an image for step 14. That of
+    /// all is imported once; one's own each time, because it may have changed.
+    pub fn image(&self, root: &Path, user: Option<u32>) -> Result<(PathBuf, String)> {
+        let shared = root == self.root();
+        let name = if shared { "shared".into() } else { self.name() };
+        let images = self.dir.path().join(format!("images-{}", user.unwrap_or(0)));
+        let _alone = Flock::lock(File::open(&self.dir)?, FlockArg::LockExclusive);
+        let _alone = _alone.map_err(|(_, errno)| errno).context("cannot lock the scene")?;
+        if images.join(&name).exists() {
+            return Ok((images.join("store"), name));
+        }
+        fs::create_dir_all(&images).context("cannot make a directory for images")?;
+        chown(&images, user, user).context("cannot give it to who runs the step")?;
+        let saved = TempDir::new_in(&self.dir).context("cannot make a directory")?;
+        let saved = open_to_all(saved)?;
+        image::save(root, saved.path())?;
+        let mut program = Command::new(self.program(LAST));
+        if let Some(user) = user {
+            program.uid(user).gid(user);
+        }
+        image::import(program, saved.path(), &images.join("store"), &name)
+            .with_context(|| format!("cannot import {} as an image", root.display()))?;
+        fs::write(images.join(&name), "").context("cannot note the image")?;
+        Ok((images.join("store"), name))
     }
 
     /// A root directory of one's own.
