@@ -48,7 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "other-content-is-refused",
-        asks: "Is a layer of the right size with one byte changed refused, and nothing of it kept?",
+        asks: "Is a layer, or a config, of the right size with other content refused, and nothing of it kept?",
         look_at: "digest.rs: Verifier::pass, finish; image-spec, descriptor.md: Digests",
         exercise: "14.2",
         run: registry::other_content_is_refused,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use serde_json::json;
@@ -32,11 +32,14 @@ fn on_loopback(check: impl FnOnce() -> Result<()> + Send) -> Result<()> {
 }
 
 const LAYER: usize = 3000;
+/// What the config holds, and what one that lies has in its place.
+const GOOD: &str = "good";
+const EVIL: &str = "evil";
 
 /// An image of one layer, for a registry.
 fn content(own: &Own) -> Result<Content> {
     let layers = [layer(file("x", "x").file("noise", &[b'?'; LAYER]))];
-    Content::of(&own.layout("layout", &layers, json!({}))?)
+    Content::of(&own.layout("layout", &layers, json!({"Cmd": [GOOD]}))?)
 }
 
 /// Whether a request is for something large: the layer.
@@ -227,16 +230,28 @@ fn refuses(context: &Context, lie: Box<Special>) -> Result<()> {
 }
 
 pub fn other_content_is_refused(context: &Context) -> Result<()> {
-    let changed = |content: &Content, request: &Request, stream: &mut TcpStream| {
-        let Some(blob) = content.wanted(request).filter(|_| is_layer(content, request)) else {
-            return Ok(false);
-        };
-        let mut blob = blob.to_vec();
-        // The byte that file x holds: what is unpacked is as good an archive as before.
-        blob[512] = b'y';
-        reply(stream, "200 OK", &[], &blob).map(|()| true)
+    // The byte that file x holds: what is unpacked is as good an archive as before.
+    let layer = |content: &Content, request: &Request, stream: &mut TcpStream| {
+        let blob = content.wanted(request).filter(|_| is_layer(content, request));
+        let change = |blob: &[u8]| [&blob[..512], b"y", &blob[513..]].concat();
+        in_its_place(blob.map(change), stream)
     };
-    on_loopback(|| refuses(context, Box::new(changed)))
+    // No archive tells by its diff id that the config is another.
+    let config = |content: &Content, request: &Request, stream: &mut TcpStream| {
+        let blob = content.wanted(request).and_then(|it| str::from_utf8(it).ok());
+        let blob = blob.filter(|it| it.contains(GOOD)).map(|it| it.replace(GOOD, EVIL));
+        in_its_place(blob.map(String::into_bytes), stream)
+    };
+    on_loopback(|| {
+        refuses(context, Box::new(layer)).context("a layer with one byte changed")?;
+        refuses(context, Box::new(config)).context("a config with one word changed")
+    })
+}
+
+/// Answers with this, if there is any.
+fn in_its_place(blob: Option<Vec<u8>>, stream: &mut TcpStream) -> std::io::Result<bool> {
+    let answered = blob.map(|blob| reply(stream, "200 OK", &[], &blob));
+    Ok(answered.transpose()?.is_some())
 }
 
 /// Far more than the buffers between us and the program take.
