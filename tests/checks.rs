@@ -109,6 +109,8 @@ fn step_exercises(step: &Path, number: usize) -> Result<(), String> {
     }
     let hints = std::fs::read_to_string(step.join("hints.md")).unwrap_or_default();
     let headings = hints.lines().filter_map(|line| line.strip_prefix("## "));
+    // `5` is for main.rs.
+    let headings = headings.filter(|heading| heading.contains('.'));
     if !headings.eq(&told) {
         return Err("hints.md has other headings than the exercises, or in another order".into());
     }

@@ -17,6 +17,7 @@ use nix::sched::CloneFlags;
 
 use crate::steps;
 
+pub(crate) use host::loopback_up;
 pub use host::{Host, end, start};
 pub use inside::{read, read_from, untried};
 pub use run::Outcome;

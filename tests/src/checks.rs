@@ -4,6 +4,7 @@
 
 mod cgroups;
 mod chroot;
+mod image;
 mod knock_on;
 mod mount;
 mod need;
@@ -93,6 +94,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         cgroups::CHECKS,
         overlay::CHECKS,
         seccomp::CHECKS,
+        image::CHECKS,
     ];
     tables.iter().copied().flatten()
 }

@@ -28,7 +28,7 @@ pub const ORDINARY: u32 = 54_321;
 /// Which step knows a flag. One that is too young runs without it: that is how a check is shown to
 /// fail before its step.
 #[rustfmt::skip]
-const FLAGS: [(&str, usize); 24] = [
+const FLAGS: [(&str, usize); 25] = [
     ("-e", 1), ("-w", 1),
     ("--name", 2), ("--hostname", 2), ("--domainname", 2),
     ("--init", 3),
@@ -39,6 +39,7 @@ const FLAGS: [(&str, usize); 24] = [
     ("--pids-limit", 7), ("--io-max", 7), ("--hugetlb", 7),
     ("--layer", 8), ("--upper", 8), ("--diff", 8),
     ("--security-opt", 9),
+    ("--entrypoint", 14),
 ];
 
 /// What is to be started.
