@@ -51,19 +51,20 @@ pub fn main(tests: &[Test]) -> ExitCode {
                 Ok(()) => passed += 1,
                 Err(error) if error.is::<Skipped>() => {
                     skipped += 1;
-                    println!("skipped {title}: {error}");
+                    println!("skipped: {title}: {error}");
                     continue;
                 }
                 Err(error) => {
                     failed += 1;
-                    println!("FAILED  {title}: {error:#}");
+                    println!("test {title} ... FAILED\n{error:#}");
                     continue;
                 }
             }
-            println!("ok      {title}");
+            println!("test {title} ... ok");
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    let outcome = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {outcome}. {passed} passed; {failed} failed; {skipped} ignored");
     ExitCode::from(u8::from(failed > 0))
 }
 
