@@ -17,7 +17,7 @@ use nix::unistd::{Pid, geteuid};
 
 use super::Context;
 use super::scene::detach_below;
-use crate::steps;
+use crate::steps::{self, LAST_WITH_ROOT};
 use crate::tracer::Traced;
 use crate::wait::{PATIENCE, Signs, in_time};
 use crate::{Probe, Process};
@@ -55,6 +55,9 @@ impl<'a> Run<'a> {
     pub(super) fn new(context: Context<'a>) -> Run<'a> {
         let mut command = Command::new(context.scene.program(context.step));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        if context.step > LAST_WITH_ROOT {
+            command.env("IMAGE_STORE", context.scene.nowhere());
+        }
         Run { context, flags: Vec::new(), root: context.scene.root(), command, ordinary: false }
     }
 

@@ -63,14 +63,19 @@ impl Scene {
         }
     }
 
+    /// Where no image is: the store of a step that is told of none.
+    pub(super) fn nowhere(&self) -> PathBuf {
+        self.dir.path().join("nowhere")
+    }
+
     /// The root directory that all share; nobody changes it.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
     /// What a step's program is given before the command: `[FLAGS] ROOT`; where the root directory comes
-    /// as an image, `--store DIR run [FLAGS] IMAGE`. What is no directory is no image either. As another
-    /// user than root, whose images are his own, if one is named.
+    /// as an image, `--store DIR run [FLAGS] IMAGE`. What is no directory is an image's name already. As
+    /// another user than root, whose images are his own, if one is named.
     pub fn arguments(
         &self,
         step: usize,
@@ -82,10 +87,14 @@ impl Scene {
         if step <= LAST_WITH_ROOT {
             return Ok(flags.chain([root.into()]).collect());
         }
-        let (store, name) = match root.is_dir() {
-            true => self.image(root, user)?,
-            false => (self.dir.path().join("nowhere"), text(root)),
-        };
+        if !root.is_dir() {
+            return Ok([OsString::from("run")]
+                .into_iter()
+                .chain(flags)
+                .chain([root.into()])
+                .collect());
+        }
+        let (store, name) = self.image(root, user)?;
         let run = ["--store".into(), store.into(), "run".into()];
         Ok(run.into_iter().chain(flags).chain([name.into()]).collect())
     }

@@ -244,18 +244,13 @@ impl Drop for Place {
     }
 }
 
-/// The programs of other people that a test needs: as root they are installed.
+/// The programs of other people that a test needs: scripts/test installs them.
 pub fn need(packages: &[(&str, &str)]) -> Result<()> {
     let found = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|it| it.join(program).is_file())
     };
     for (program, package) in packages {
-        if !found(program) && geteuid().is_root() {
-            let mut apt = Command::new("apt-get");
-            apt.args(["install", "-y", "-qq", "--no-install-recommends", package]);
-            let _ = finish(apt);
-        }
         ensure!(found(program), Skipped(format!("{program} is missing (package {package})")));
     }
     Ok(())
