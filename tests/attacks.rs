@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
-use evidence::attack::{Outcome, PLACES};
+use evidence::attack::Outcome;
 use evidence::checks::ORDINARY;
+use evidence::steps;
 use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
 use nix::unistd::geteuid;
 use serde::Deserialize;
@@ -61,12 +62,12 @@ fn main() -> ExitCode {
 fn run(args: &Arguments) -> Result<Conclusion> {
     let us = std::env::current_exe().context("cannot find this program")?;
     let above = us.parent().and_then(Path::parent).context("this program is in no directory")?;
-    let steps = std::env::var_os("STEPS").map_or(above.to_path_buf(), PathBuf::from);
+    let built = std::env::var_os("STEPS").map_or(above.to_path_buf(), PathBuf::from);
     let skipped = Skipped::default();
     let mut trials = Vec::new();
     for (program, attacks) in programs(&above.join("examples"))?.into_values() {
         for attack in attacks {
-            for attempt in attempts(&attack, &program, &steps)? {
+            for attempt in attempts(&attack, &program, &built)? {
                 trials.push(attempt.trial(&skipped));
             }
         }
@@ -80,20 +81,21 @@ fn run(args: &Arguments) -> Result<Conclusion> {
 fn programs(dir: &Path) -> Result<BTreeMap<usize, (PathBuf, Vec<Attack>)>> {
     let mut found = BTreeMap::new();
     for program in newest_first(dir)? {
-        if found.len() == PLACES.len() - 1 {
+        if found.len() == steps::STEPS.len() {
             break;
         }
         // One that an older version of the harness left behind may say anything.
         let Ok(attacks) = list(&program) else { continue };
-        let step = attacks.first().and_then(|first| PLACES.iter().position(|it| *it == first.step));
+        let step = attacks.first().and_then(|first| steps::number(&first.step));
         if let Some(step) = step {
             found.entry(step).or_insert((program, attacks));
         }
     }
-    let missing = (1..PLACES.len()).find(|step| !found.contains_key(step));
+    let missing = steps::numbers().find(|step| !found.contains_key(step));
     match missing {
         Some(step) => {
-            bail!("no attack on {} in {}: cargo build --examples", PLACES[step], dir.display())
+            let (name, dir) = (steps::name(step), dir.display());
+            bail!("no attack on {name} in {dir}: cargo build --examples")
         }
         None => Ok(found),
     }
@@ -117,10 +119,10 @@ fn list(program: &Path) -> Result<Vec<Attack>> {
     lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// The step before, its own, and the last; and those without root, where they need none.
-fn attempts(attack: &Attack, program: &Path, steps: &Path) -> Result<Vec<Attempt>> {
-    let own = PLACES.iter().position(|place| *place == attack.step).context("no such step")?;
-    let mut places = vec![own - 1, own, PLACES.len() - 1];
+/// The step before, its own, and the last that takes a root directory; and those without root, where they need none.
+fn attempts(attack: &Attack, program: &Path, built: &Path) -> Result<Vec<Attempt>> {
+    let own = steps::number(&attack.step).context("no such step")?;
+    let mut places = vec![steps::before(own), own, own.max(steps::LAST_WITH_ROOT)];
     places.dedup();
     let mut all = Vec::new();
     for ordinary in [false, true] {
@@ -128,7 +130,7 @@ fn attempts(attack: &Attack, program: &Path, steps: &Path) -> Result<Vec<Attempt
         all.extend(places.map(|place| Attempt {
             attack: attack.clone(),
             program: program.into(),
-            steps: steps.into(),
+            steps: built.into(),
             place: *place,
             ordinary,
         }));
@@ -142,11 +144,11 @@ impl Attempt {
         let must = if self.place < own { "works" } else { "is stopped" };
         let who = if self.ordinary { "as-user/" } else { "" };
         let Attack { step, attack } = &self.attack;
-        format!("{who}{own:02}-{step}/{attack} {must}@{}", PLACES[self.place])
+        format!("{who}{own:02}-{step}/{attack} {must}@{}", steps::name(self.place))
     }
 
     fn own(&self) -> usize {
-        PLACES.iter().position(|place| *place == self.attack.step).unwrap_or_default()
+        steps::number(&self.attack.step).unwrap_or_default()
     }
 
     fn trial(self, skipped: &Skipped) -> Trial {
@@ -179,7 +181,7 @@ impl Attempt {
         let closed = !readable_by_all(&self.program) || !readable_by_all(&self.steps);
         match self.place {
             1..6 if !root => {
-                Some(format!("step {}, {}, needs root", self.place, PLACES[self.place]))
+                Some(format!("step {}, {}, needs root", self.place, steps::name(self.place)))
             }
             _ if self.ordinary && closed => {
                 Some("an ordinary user cannot reach the programs".into())
@@ -190,7 +192,7 @@ impl Attempt {
 
     fn run(&self) -> Result<Outcome> {
         let mut command = Command::new(&self.program);
-        command.args(["--json", "--against", PLACES[self.place], "--steps"]);
+        command.args(["--json", "--against", steps::name(self.place), "--steps"]);
         command.arg(&self.steps).arg(&self.attack.attack).stdin(Stdio::null());
         if self.ordinary {
             command.uid(ORDINARY).gid(ORDINARY);

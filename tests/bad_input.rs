@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use evidence::run::{Outcome, run};
-use evidence::stage::{self, STEPS, Stage, Test, skip};
+use evidence::stage::{self, ROOT_STEPS, Stage, Test, skip};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::geteuid;
 
@@ -375,12 +375,12 @@ fn without_root(stage: &Stage) -> Result<()> {
     }
     let mut all = Mistakes::default();
     let root = stage.root()?.to_str().context("a path in UTF-8")?;
-    for step in &STEPS[..5] {
+    for step in &ROOT_STEPS[..5] {
         all.note(stage, step, &[root, "true"], &[125]);
         let outcome = stage.run(step, &[root, "true"])?;
         ensure!(outcome.stderr.contains("\nhint: "), "{step} gives no hint: {outcome}");
     }
-    for step in &STEPS[5..] {
+    for step in &ROOT_STEPS[5..] {
         all.note(stage, step, &["--network", "veth", root, "true"], &[125]);
     }
     all.none()
@@ -389,7 +389,7 @@ fn without_root(stage: &Stage) -> Result<()> {
 /// As in most containers. Where there is no root, a user namespace of our own has the rights to mount.
 fn masked_host(stage: &Stage) -> Result<()> {
     for cover in ["mount -n --bind /dev/null /proc/uptime", "mount -n -t tmpfs none /sys/kernel"] {
-        for step in &STEPS[5..] {
+        for step in &ROOT_STEPS[5..] {
             let script = format!("{cover} && exec \"$@\"");
             let container = stage.container(step, &["--network", "none"], &["true"])?;
             let unshare = if geteuid().is_root() { "-m" } else { "-mr" };
@@ -419,7 +419,7 @@ fn sigchld_ignored(stage: &Stage) -> Result<()> {
 fn no_arguments(stage: &Stage) -> Result<()> {
     let mut all = Mistakes::default();
     let root = stage.root()?.to_str().context("a path in UTF-8")?;
-    for step in STEPS {
+    for step in ROOT_STEPS {
         all.note(stage, step, &[""; 0], &[125]);
         all.note(stage, step, &[root], &[125]);
         let help = stage.run(step, &["--help"])?.expect(0)?;

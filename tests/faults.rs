@@ -34,7 +34,7 @@ fn steps(stage: &Stage) -> impl Iterator<Item = (&'static str, Vec<&'static str>
     let root = geteuid().is_root();
     let known = stage.steps().iter().filter(|step| !["chroot", "uts"].contains(step));
     known.map(move |&step| {
-        let at = stage::STEPS.iter().position(|it| *it == step).unwrap_or_default();
+        let at = stage::ROOT_STEPS.iter().position(|it| *it == step).unwrap_or_default();
         let mut flags = vec!["--init"];
         if at >= 3 {
             flags.extend(["--tmpfs", "/mnt/tmp"]);

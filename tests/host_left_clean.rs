@@ -110,7 +110,8 @@ fn flags(stage: &Stage) -> Result<()> {
     ];
     for (at, step) in stage.steps().iter().enumerate() {
         let reached = |first: &str| {
-            stage.steps()[..=at].contains(&first) || stage::STEPS[..5].contains(&first) && at > 4
+            stage.steps()[..=at].contains(&first)
+                || stage::ROOT_STEPS[..5].contains(&first) && at > 4
         };
         for (first, flags) in table.iter().filter(|(first, _)| reached(first)) {
             let limited = *first == "cgroups" && !geteuid().is_root();
@@ -249,7 +250,7 @@ fn missing_tools(stage: &Stage) -> Result<()> {
         let mut container = stage.container(step, &[], &["true"])?;
         run(container.env("PATH", "/nonexistent"))?.expect(0).with_context(|| *step)?;
         before.check().with_context(|| *step)?;
-        if stage::STEPS[4..].contains(step) {
+        if stage::ROOT_STEPS[4..].contains(step) {
             let mut container = stage.container(step, &["--network", "pasta"], &["true"])?;
             let outcome = run(container.env("PATH", "/nonexistent"))?.expect_error(&[125])?;
             ensure!(outcome.stderr.contains("hint: install the package passt"), "{outcome}");

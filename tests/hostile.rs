@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use evidence::run::{Outcome, run};
-use evidence::stage::{self, STEPS, Stage, Test, skip};
+use evidence::stage::{self, ROOT_STEPS, Stage, Test, skip};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{geteuid, mkfifo};
 
@@ -313,7 +313,7 @@ fn strange_names(stage: &Stage) -> Result<()> {
             let what = || format!("{step} {}", renamed.display());
             let before = stage.snapshot()?;
             run(stage.step(step)?.arg(&renamed).arg("true"))?.expect(0).with_context(what)?;
-            if STEPS[7..].contains(step) {
+            if ROOT_STEPS[7..].contains(step) {
                 let flags = ["--diff", "--layer"].map(OsStr::new);
                 let mut command = stage.step(step)?;
                 let kept = renamed.with_file_name([name, b" kept"].concat().into_os());
@@ -364,7 +364,7 @@ fn linked_root(stage: &Stage) -> Result<()> {
         }
         before.check().with_context(|| *step)?;
     }
-    for step in STEPS[7..].iter() {
+    for step in ROOT_STEPS[7..].iter() {
         let before = stage.snapshot()?;
         let outcome = stage.run(step, &["/", "true"])?;
         if outcome.code() != 0 {
@@ -384,10 +384,10 @@ fn empty_root(stage: &Stage) -> Result<()> {
         fs::create_dir(&root)?;
         let before = stage.snapshot()?;
         let outcome = run(stage.step(step)?.arg(&root).args(["sh", "-c", "true"]))?;
-        let codes = if STEPS[5..7].contains(step) { &[127, 125][..] } else { &[127] };
+        let codes = if ROOT_STEPS[5..7].contains(step) { &[127, 125][..] } else { &[127] };
         outcome.expect_error(codes).with_context(|| *step)?;
         before.check().with_context(|| *step)?;
-        if STEPS[7..].contains(step) && fs::read_dir(&root)?.next().is_some() {
+        if ROOT_STEPS[7..].contains(step) && fs::read_dir(&root)?.next().is_some() {
             bail!("{step} writes to the lower layer");
         }
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use evidence::stage::{self, STEPS, Stage, Test, checkout};
+use evidence::stage::{self, Stage, Test, checkout};
+use evidence::steps::{self, STEPS};
 
 const TESTS: &[Test] = &[
     ("each main gains lines and loses none", mains_grow),
@@ -15,7 +16,7 @@ const TESTS: &[Test] = &[
 
 /// The lines of the step before that a step replaces: where one mechanism gives way to another. The
 /// first line, the title, is another in each.
-const REPLACED: [(&str, &[&str]); 3] = [
+const REPLACED: [(&str, &[&str]); 4] = [
     ("pid", &["uts::unshare()?;"]),
     ("mount", &["chroot::enter(&cli.chroot.root)?;"]),
     (
@@ -25,9 +26,21 @@ const REPLACED: [(&str, &[&str]); 3] = [
             "let root = mount::Root::bind(&cli.chroot.root)?;",
         ],
     ),
+    // A container is one of its subcommands, and what it is made of is looked up first.
+    (
+        "image",
+        &[
+            "use clap::Parser;",
+            "/// Run COMMAND with ROOT as its root directory",
+            "chroot::main(run)",
+            "fn run(cli: Cli) -> Result<u8> {",
+        ],
+    ),
 ];
 
 const LONGEST_MAIN: usize = 75;
+/// That of a step whose program has subcommands: the container's flags and the program's stand apart.
+const LONGEST_WITH_COMMANDS: usize = 105;
 const LONGEST_FILE: usize = 250;
 const LONGEST_FUNCTION: usize = 40;
 /// The `run` of a main: the whole container, top to bottom, as a table of contents.
@@ -37,10 +50,10 @@ fn main() -> ExitCode {
     stage::main(TESTS)
 }
 
-/// `steps/0N-NAME`
+/// `steps/04-mount`
 fn directory(step: &str) -> Result<PathBuf> {
-    let number = STEPS.iter().position(|it| *it == step).context("not a step")? + 1;
-    Ok(checkout()?.join(format!("steps/0{number}-{step}")))
+    let number = steps::number(step).context("not a step")?;
+    Ok(checkout()?.join(format!("steps/{number:02}-{step}")))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -49,7 +62,7 @@ fn read(path: &Path) -> Result<String> {
 
 fn mains_grow(_: &Stage) -> Result<()> {
     for pair in STEPS.windows(2) {
-        let [before, after] = [pair[0], pair[1]];
+        let [(_, before), (_, after)] = [pair[0], pair[1]];
         let before = read(&directory(before)?.join("src/main.rs"))?;
         let main = read(&directory(after)?.join("src/main.rs"))?;
         let replaced = REPLACED.iter().find(|(step, _)| *step == after).map_or(&[][..], |it| it.1);
@@ -67,11 +80,13 @@ fn mains_grow(_: &Stage) -> Result<()> {
 }
 
 fn short(_: &Stage) -> Result<()> {
-    for step in STEPS {
+    for (_, step) in STEPS {
         let sources = directory(step)?.join("src");
         let main = read(&sources.join("main.rs"))?;
         let code = main.lines().filter(|line| is_code(line)).count();
-        ensure!(code <= LONGEST_MAIN, "main.rs of {step} has {code} lines of code");
+        let has_commands = main.contains("#[derive(Subcommand)]");
+        let longest = if has_commands { LONGEST_WITH_COMMANDS } else { LONGEST_MAIN };
+        ensure!(code <= longest, "main.rs of {step} has {code} lines of code");
         for entry in fs::read_dir(&sources)?.flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|it| it == "rs") {
@@ -103,7 +118,7 @@ fn functions(text: &str) -> Result<()> {
         let indent = line.len() - line.trim_start().len();
         let end = format!("{}}}", " ".repeat(indent));
         let length = lines[at..].iter().position(|it| *it == end).unwrap_or(0) + 1;
-        let is_run = line.starts_with("fn run(cli: Cli)");
+        let is_run = line.starts_with("fn run(");
         let longest = if is_run { LONGEST_RUN } else { LONGEST_FUNCTION };
         ensure!(length <= longest, "{length} lines: {}", line.trim());
     }

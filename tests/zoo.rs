@@ -14,8 +14,9 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evidence::checks::{self, Check, Context, STEPS, Scene};
+use evidence::checks::{self, Check, Context, Scene};
 use evidence::stage::{checkout, programs};
+use evidence::steps;
 use evidence::zoo::{self, Bug};
 use evidence::{host, mountinfo};
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
@@ -71,7 +72,7 @@ fn run(args: &Arguments) -> Result<Conclusion> {
 
 fn two_a_step(bugs: &[Bug]) -> Result<(), Failed> {
     let count = |step: &usize| bugs.iter().filter(|bug| bug.step == *step).count();
-    match (1..=checks::LAST).find(|step| count(step) < 2) {
+    match steps::numbers().find(|step| count(step) < 2) {
         Some(step) => Err(format!("step {step} has {}", count(&step)).into()),
         None => Ok(()),
     }
@@ -139,12 +140,12 @@ impl Cage {
     fn build(&self, bug: &Bug) -> Result<PathBuf> {
         let tree = self.tree.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         bug.apply(&tree)?;
-        let built = self.cargo(&tree, STEPS[bug.step]);
+        let built = self.cargo(&tree, steps::name(bug.step));
         bug.mend(&checkout()?, &tree)?;
         let dir = self.programs.join(&bug.name);
         fs::create_dir_all(dir.join("tmp"))?;
         fs::set_permissions(dir.join("tmp"), Permissions::from_mode(0o1777))?;
-        fs::copy(built?, dir.join(STEPS[bug.step])).context("cannot copy the program")?;
+        fs::copy(built?, dir.join(steps::name(bug.step))).context("cannot copy the program")?;
         Ok(dir)
     }
 

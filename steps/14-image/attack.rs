@@ -9,69 +9,93 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use evidence::attack::{self, Attack, Host, Outcome};
 use image::digest::Digest;
 use image::unpack::{self, Limits, Watch};
 use tar::{Builder, EntryType, Header};
 
-/// Its name, what it does, and how its archive comes about; `host` is the directory to get at.
-type Attack = (&'static str, &'static str, fn(&mut Builder<Vec<u8>>, &str) -> Result<()>);
+fn main() -> ExitCode {
+    attack::main(
+        "image",
+        &[
+            Attack {
+                name: "dots",
+                claim: "names a file above the directory that it is unpacked to",
+                outside: Some(|host, after| unpacked(host, after, dots)),
+                ..Attack::DEFAULT
+            },
+            Attack {
+                name: "link",
+                claim: "makes a symbolic link to the host and writes through it",
+                outside: Some(|host, after| unpacked(host, after, through_a_link)),
+                ..Attack::DEFAULT
+            },
+            Attack {
+                name: "swap",
+                claim: "replaces a directory by a link, half way",
+                outside: Some(|host, after| unpacked(host, after, swap)),
+                ..Attack::DEFAULT
+            },
+            Attack {
+                name: "hard-link",
+                claim: "gives a file of the host a second name and writes to that",
+                outside: Some(|host, after| unpacked(host, after, hard_link)),
+                ..Attack::DEFAULT
+            },
+        ],
+    )
+}
 
-const ATTACKS: [Attack; 4] = [
-    ("dots", "names a file above the directory that it is unpacked to", |tar, _| {
-        file(tar, "../host/secret")
-    }),
-    ("link", "makes a symbolic link to the host and writes through it", |tar, host| {
-        link(tar, EntryType::Symlink, "l", host)?;
-        file(tar, "l/secret")
-    }),
-    ("swap", "replaces a directory by a link, half way", |tar, host| {
-        file(tar, "d/innocent")?;
-        link(tar, EntryType::Symlink, "d", host)?;
-        file(tar, "d/secret")
-    }),
-    ("hard-link", "gives a file of the host a second name and writes to that", |tar, host| {
-        link(tar, EntryType::Symlink, "l", host)?;
-        link(tar, EntryType::Link, "h", "l/secret")?;
-        file(tar, "h")
-    }),
-];
+type Archive = Builder<Vec<u8>>;
+
+fn dots(tar: &mut Archive, _: &str) -> Result<()> {
+    file(tar, "../host/secret")
+}
+
+fn through_a_link(tar: &mut Archive, host: &str) -> Result<()> {
+    link(tar, EntryType::Symlink, "l", host)?;
+    file(tar, "l/secret")
+}
+
+fn swap(tar: &mut Archive, host: &str) -> Result<()> {
+    file(tar, "d/innocent")?;
+    link(tar, EntryType::Symlink, "d", host)?;
+    file(tar, "d/secret")
+}
+
+fn hard_link(tar: &mut Archive, host: &str) -> Result<()> {
+    link(tar, EntryType::Symlink, "l", host)?;
+    link(tar, EntryType::Link, "h", "l/secret")?;
+    file(tar, "h")
+}
 
 const TEXT: &str = "written by an image";
 
-fn main() -> ExitCode {
-    if std::env::args().any(|it| it == "--list") {
-        // As JSON, for the tests that run attacks in containers: this one needs none.
-        let json = std::env::args().any(|it| it == "--json");
-        ATTACKS.iter().filter(|_| !json).for_each(|(name, claim, _)| println!("{name:20} {claim}"));
-        return ExitCode::SUCCESS;
+/// Unpacks an archive beside a file of the host's; whether that file was changed.
+fn unpacked(
+    place: &Host,
+    after: bool,
+    make: fn(&mut Archive, &str) -> Result<()>,
+) -> Result<Outcome> {
+    let (host, root) = (place.dir().join("host"), place.dir().join("image"));
+    for directory in [&host, &root] {
+        fs::create_dir(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
     }
-    let wrong = ATTACKS.iter().filter(|attack| {
-        println!("{}: {}", attack.0, attack.1);
-        let before = try_one("before, by a plain loop", attack, naive);
-        let after = try_one("after, by this step", attack, ours);
-        !matches!((before, after), (Ok(true), Ok(false)))
-    });
-    ExitCode::from(u8::from(wrong.count() > 0))
-}
-
-/// Unpacks the attack's archive beside a file of the host's; whether that file was changed.
-fn try_one(when: &str, attack: &Attack, unpack: fn(&[u8], &Path) -> Result<()>) -> Result<bool> {
-    let place = tempfile::tempdir()?;
-    let (host, root) = (place.path().join("host"), place.path().join("root"));
-    fs::create_dir(&host)?;
-    fs::create_dir(&root)?;
-    fs::write(host.join("secret"), "the host's")?;
+    let secret = host.join("secret");
+    fs::write(&secret, "the host's").context("cannot write the host's file")?;
     let mut tar = Builder::new(Vec::new());
-    attack.2(&mut tar, &host.to_string_lossy())?;
-    let unpacked = unpack(&tar.into_inner()?, &root);
-    let text = fs::read_to_string(host.join("secret"))?;
-    let worked = text == TEXT;
-    match unpacked {
-        _ if worked => println!("    {when}: worked: the host's file says {text:?}"),
-        Err(error) => println!("    {when}: stopped: {error:#}"),
-        Ok(()) => println!("    {when}: stopped: the host's file is as it was"),
-    }
-    Ok(worked)
+    make(&mut tar, &host.to_string_lossy()).context("cannot make the archive")?;
+    let unpack = if after { ours } else { naive };
+    let outcome = unpack(&tar.into_inner()?, &root);
+    let text = fs::read_to_string(&secret).context("cannot read the host's file")?;
+    Ok(match outcome {
+        _ if text == TEXT => {
+            Outcome::Worked(format!("a plain loop: the host's file says {text:?}"))
+        }
+        Err(error) => Outcome::Stopped(format!("{error:#}")),
+        Ok(()) => Outcome::Stopped("the host's file is as it was".into()),
+    })
 }
 
 /// The name is joined to the directory, and the file is written there. Nothing looks wrong with it.
@@ -120,13 +144,13 @@ fn header(name: &str, kind: EntryType, size: usize) -> Result<Header> {
     Ok(header)
 }
 
-fn file(tar: &mut Builder<Vec<u8>>, name: &str) -> Result<()> {
+fn file(tar: &mut Archive, name: &str) -> Result<()> {
     let mut header = header(name, EntryType::Regular, TEXT.len())?;
     header.set_cksum();
     Ok(tar.append(&header, TEXT.as_bytes())?)
 }
 
-fn link(tar: &mut Builder<Vec<u8>>, kind: EntryType, name: &str, target: &str) -> Result<()> {
+fn link(tar: &mut Archive, kind: EntryType, name: &str, target: &str) -> Result<()> {
     let mut header = header(name, kind, 0)?;
     header.set_link_name_literal(target)?;
     header.set_cksum();

@@ -15,13 +15,12 @@ use clap::Parser;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
+use crate::steps;
+
+pub(crate) use host::loopback_up;
 pub use host::{Host, end, start};
 pub use inside::{read, read_from, untried};
 pub use run::Outcome;
-
-/// The nine steps in order. Place 0 is `host`: no container at all.
-pub const PLACES: [&str; 10] =
-    ["host", "chroot", "uts", "pid", "mount", "net", "user", "cgroups", "overlay", "seccomp"];
 
 /// One attack: what it is called, what it needs, and its two or three parts.
 pub struct Attack {
@@ -43,6 +42,9 @@ pub struct Attack {
     pub refusals: &'static [Errno],
     /// The kernel may also kill it (SIGKILL): for what has no call that could be refused.
     pub deadly: bool,
+    /// Outside, in the place of all that: for what attacks before there is a container. It is told whether
+    /// its step is there already.
+    pub outside: Option<fn(&Host, bool) -> Result<Outcome>>,
 }
 
 impl Attack {
@@ -57,6 +59,7 @@ impl Attack {
         judge: None,
         refusals: &[],
         deadly: false,
+        outside: None,
     };
 }
 
@@ -112,7 +115,7 @@ fn outside(step: &'static str, attacks: &'static [Attack], cli: Cli) -> Result<u
     let own = place(step)?;
     let places = match &cli.against {
         Some(name) => vec![place(name)?],
-        None => vec![own - 1, own],
+        None => vec![steps::before(own), own],
     };
     if places.contains(&0) && own != 1 {
         bail!("only step 1's attacks are harmless without a container");
@@ -136,8 +139,10 @@ fn outside(step: &'static str, attacks: &'static [Attack], cli: Cli) -> Result<u
 }
 
 fn place(name: &str) -> Result<usize> {
-    let found = PLACES.iter().position(|known| *known == name);
-    found.with_context(|| format!("no step {name}; there are {}", PLACES.join(" ")))
+    steps::number(name).with_context(|| {
+        let names = steps::STEPS.map(|(_, name)| name);
+        format!("no step {name}; there are host {}", names.join(" "))
+    })
 }
 
 /// A user namespace of its own, in step 6, is what makes root unnecessary.

@@ -4,6 +4,7 @@
 
 mod cgroups;
 mod chroot;
+mod image;
 mod knock_on;
 mod mount;
 mod need;
@@ -20,17 +21,12 @@ use std::fmt::Debug;
 
 use anyhow::{Result, bail};
 
+use crate::steps::{self, LAST};
+
 pub use knock_on::{KnockOn, knock_ons};
 pub use need::{Need, disk, granted, installed};
 pub use run::{Ended, ORDINARY, Run, Running};
 pub use scene::{OwnRoot, Scene};
-
-/// The nine steps in order. Place 0 is `host`: no container at all.
-pub const STEPS: [&str; 10] =
-    ["host", "chroot", "uts", "pid", "mount", "net", "user", "cgroups", "overlay", "seccomp"];
-
-/// The number of the last step.
-pub const LAST: usize = STEPS.len() - 1;
 
 /// One promise of a step, and how to see that it is kept.
 pub struct Check {
@@ -70,7 +66,7 @@ impl Check {
 
     /// `04-mount/old-root-is-gone`
     pub fn full_name(&self) -> String {
-        format!("{:02}-{}/{}", self.step, STEPS[self.step], self.name)
+        format!("{:02}-{}/{}", self.step, steps::name(self.step), self.name)
     }
 
     /// Whether it is true of this step, if the step is right.
@@ -88,7 +84,7 @@ impl Check {
 
 /// All checks, in the order of the steps.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    let tables: [&'static [Check]; LAST] = [
+    let tables: &[&'static [Check]] = &[
         chroot::CHECKS,
         uts::CHECKS,
         pid::CHECKS,
@@ -98,8 +94,9 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         cgroups::CHECKS,
         overlay::CHECKS,
         seccomp::CHECKS,
+        image::CHECKS,
     ];
-    tables.into_iter().flatten()
+    tables.iter().copied().flatten()
 }
 
 /// The step under check, and the scene that it plays in.

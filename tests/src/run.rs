@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::host;
-use crate::stage::{self, STEPS, Stage};
+use crate::stage::{self, ROOT_STEPS, Stage};
 
 /// Whoever takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -168,6 +168,6 @@ impl Stage {
 
     /// The steps that whoever we are may run: the first five need root.
     pub fn steps(&self) -> &'static [&'static str] {
-        if geteuid().is_root() { &STEPS } else { &STEPS[5..] }
+        if geteuid().is_root() { &ROOT_STEPS } else { &ROOT_STEPS[5..] }
     }
 }

@@ -20,12 +20,14 @@ use nix::unistd::{Pid, geteuid, sethostname};
 use tempfile::TempDir;
 
 use crate::host::{Snapshot, descendants, reap_orphans};
+use crate::steps::LAST_WITH_ROOT;
 
 /// A test's name and what it does.
 pub type Test = (&'static str, fn(&Stage) -> Result<()>);
 
-/// The steps in their order.
-pub const STEPS: [&str; 9] =
+/// The steps whose programs take a root directory, in their order: `STEP [FLAGS] ROOT COMMAND`. What step
+/// 14 makes of an image is tested with it.
+pub const ROOT_STEPS: [&str; LAST_WITH_ROOT] =
     ["chroot", "uts", "pid", "mount", "net", "user", "cgroups", "overlay", "seccomp"];
 
 /// Where programs put what they need for a while.

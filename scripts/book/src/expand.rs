@@ -145,7 +145,7 @@ mod tests {
             ("{{#fn mount::gone}}", "there is no function gone in steps/04-mount/src"),
             ("{{#nothing}}", "no directive is called {{#nothing}}"),
             ("see {{#fn mount::x}}", "a directive stands alone on its line: {{#fn mount::pivot}}"),
-            ("{{#flags 10}}", "there are steps 1 to 9, from chroot to seccomp"),
+            ("{{#flags 10}}", "there are steps 1 to 9 and 14, from chroot to image"),
         ] {
             let found = expand(&format!("a\n\n{line}\n")).unwrap_err().to_string();
             assert_eq!(found, format!("book/src/04-mount.md:3: {error}"));

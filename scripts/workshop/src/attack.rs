@@ -14,7 +14,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "What follows `--` is for the attack: `cargo workshop attack 4 -- --help`.")]
 pub struct Args {
-    /// The step that stops the attack: 1 to 9, or its name
+    /// The step that stops the attack: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     choice: Choice,
@@ -43,6 +43,11 @@ pub fn build(step: Step, progress: &mut dyn FnMut(&str)) -> Result<std::path::Pa
 pub fn place(step: Step, choice: Choice) -> Result<(Place, Option<String>)> {
     checkout::make_rootfs()?;
     let limits = step.name() == "cgroups";
+    let step = match step.before() {
+        // What it stops, it stops before there is a container.
+        Some(before) if !step.takes_root() => before,
+        _ => step,
+    };
     match step.before().map(|before| choice.decide(before, false)) {
         Some(Ok((Place::Here, None))) | None => choice.decide(step, limits),
         Some(elsewhere) => elsewhere,

@@ -26,7 +26,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The step: 1 to 9, or its name
+    /// The step: 1 to 9 or 14, or its name
     step: Step,
     /// Tell what the mistake is
     #[arg(long)]

@@ -38,7 +38,7 @@ Exit code 0 if everything holds that can be looked for here, 1 if not.
   cargo workshop check 4 --watch  again after every save
   cargo workshop check 4 --json   for programs; the schema is book/src/check.schema.json")]
 pub struct Args {
-    /// The step: 1 to 9, or its name; without one, where you are
+    /// The step: 1 to 9 or 14, or its name; without one, where you are
     step: Option<Step>,
     /// One object of JSON, for programs
     #[arg(long)]

@@ -30,7 +30,7 @@ pub struct Args {
     /// Whose container to put beside ours
     #[arg(value_enum)]
     peer: Peer,
-    /// The step of ours: 1 to 9, or its name
+    /// The step of ours: 1 to 9 or 14, or its name
     #[arg(default_value = "9")]
     step: Step,
     /// For programs

@@ -31,7 +31,7 @@ use trial::{Need, Outcome};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-The exit code is 0 if all nine steps can be done in some way, else 1.")]
+The exit code is 0 if all steps can be done in some way, else 1.")]
 pub struct Args {
     /// One JSON object, for programs
     #[arg(long)]
@@ -49,7 +49,7 @@ pub struct Args {
 pub struct Report {
     /// Of this format.
     pub version: u32,
-    /// Whether all nine steps can be done in some way.
+    /// Whether all steps can be done in some way.
     pub ok: bool,
     pub rights: Rights,
     pub host: Host,

@@ -13,11 +13,11 @@ use crate::{build, checkout, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-What follows `--` is the step's own: [FLAGS] ROOT COMMAND [ARG...].
+What follows `--` is the step's own: [FLAGS] ROOT COMMAND [ARG...]; for step 14 a command of its program.
 
   cargo workshop explain 4 -- -v /no/such/directory:/mnt .workshop/rootfs ls /mnt")]
 pub struct Args {
-    /// The step: 1 to 9, or its name
+    /// The step: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     choice: Choice,

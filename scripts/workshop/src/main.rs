@@ -17,6 +17,7 @@ mod explain;
 mod handout;
 mod hint;
 mod home;
+mod image;
 mod judge;
 mod lab;
 mod manifest;

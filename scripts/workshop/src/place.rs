@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Error, Result, bail};
 use nix::unistd::{geteuid, getgroups};
 
-use crate::{checkout, lab, steps::Step};
+use crate::{checkout, image, lab, steps::Step};
 
 /// Where something runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +115,13 @@ impl Place {
 
     /// Runs `true` in a container of the step: no reason, or why the container cannot be made.
     pub fn trial(self, step: Step, limits: bool) -> Result<Option<String>> {
+        let flags: &[&str] = if limits { &["--pids-limit", "99"] } else { &[] };
+        let arguments = match image::arguments(step, flags) {
+            Ok(arguments) => arguments,
+            Err(error) => return Ok(Some(crate::describe(&error))),
+        };
         let mut command = self.command(&checkout::programs()?.join(step.name()))?;
-        if limits {
-            command.args(["--pids-limit", "99"]);
-        }
-        let output = command.arg(checkout::rootfs()?).arg("true").stdin(Stdio::null()).output();
+        let output = command.args(arguments).arg("true").stdin(Stdio::null()).output();
         let output = output.with_context(|| format!("cannot run {step}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let reason = said.lines().next().unwrap_or("the container cannot be made");

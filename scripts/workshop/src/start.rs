@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The step: 1 to 9, or its name
+    /// The step: 1 to 9 or 14, or its name
     step: Step,
     #[command(flatten)]
     place: Where,

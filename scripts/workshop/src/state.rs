@@ -96,7 +96,7 @@ mod tests {
             ("", "no version"),
             ("version = 1", "no step"),
             ("version = 7\nstep = 1", "version 7"),
-            ("version = 1\nstep = 99", "steps 1 to 9"),
+            ("version = 1\nstep = 99", "steps 1 to 9 and 14"),
             ("version = 1\nstep = ", "parse error"),
             ("version = 1\nstep = 1\n[hints]\n\"1.1\" = -1", "1.1"),
         ] {

@@ -1,4 +1,4 @@
-//! `workshop tour`: all steps on this machine. For each: the question, the attack that works before
+//! `workshop tour`: all steps that build a wall, on this machine. For each: the question, the attack that works before
 //! it, the wall that it builds, the attack that fails after it. Nothing is staged: every line is
 //! what the kernel answered just now.
 
@@ -15,6 +15,7 @@ use anyhow::Result;
 use evidence::paint::{self, Paint};
 
 use crate::{
+    advice::advised,
     attack, build, checkout,
     place::{Choice, Place},
     steps::Step,
@@ -37,7 +38,7 @@ pub struct Args {
 }
 
 pub fn tour(args: &Args) -> Result<i32> {
-    let steps = steps(args);
+    let steps = steps(args)?;
     let page = Page::new(Paint(paint::wanted(&stdout())));
     page.opening();
     build(&steps)?;
@@ -60,11 +61,17 @@ pub fn tour(args: &Args) -> Result<i32> {
 }
 
 /// The steps to show, in order, each once.
-fn steps(args: &Args) -> Vec<Step> {
+fn steps(args: &Args) -> Result<Vec<Step>> {
     let given: BTreeSet<Step> = args.steps.iter().copied().collect();
     match given.is_empty() {
-        true => Step::all().collect(),
-        false => given.into_iter().collect(),
+        true => Ok(Step::walls().collect()),
+        false => match given.last() {
+            Some(last) if !last.takes_root() => Err(advised(
+                format!("the tour shows walls, and {last} builds none"),
+                format!("cargo workshop attack {}", last.number()),
+            )),
+            _ => Ok(given.into_iter().collect()),
+        },
     }
 }
 

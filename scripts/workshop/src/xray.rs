@@ -23,11 +23,11 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{build, checkout, place::Choice, steps::Step};
+use crate::{build, checkout, image, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A step (1 to 9, or its name), or any process: its PID; below 10 it is written pid:7
+    /// A step (1 to 9 or 14, or its name), or any process: its PID; what could be a step is written pid:7
     #[arg(value_name = "N|PID")]
     subject: Subject,
     /// For programs
@@ -120,7 +120,7 @@ impl Container {
     fn start(step: Step) -> Result<Container> {
         let program = checkout::programs()?.join(step.name());
         let mut command = Command::new(&program);
-        command.arg(checkout::rootfs()?).args(SLEEP);
+        command.args(image::arguments(step, &[])?).args(SLEEP);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is all that happens between fork and exec.
         unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use evidence::checks::{self, STEPS};
+use evidence::{checks, steps};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::{
     sys::signal::{Signal, kill},
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
 }
 
 /// The steps that whoever we are may check here.
-fn steps() -> std::ops::Range<usize> {
-    if geteuid().is_root() { 1..STEPS.len() } else { 6..STEPS.len() }
+fn ours() -> impl Iterator<Item = usize> {
+    steps::numbers().filter(|step| geteuid().is_root() || *step > 5)
 }
 
 fn workshop(words: &str) -> Result<Output> {
@@ -65,7 +65,7 @@ fn json(output: &Output) -> Result<Value> {
 }
 
 fn reference() -> Result<()> {
-    for step in steps() {
+    for step in ours() {
         let output = workshop(&format!("check {step} --reference --json --host"))?;
         let value = json(&output)?;
         let checks = value["checks"].as_array().context("no checks")?;
@@ -85,12 +85,13 @@ fn reference() -> Result<()> {
 /// The program of the step before, under the step's name.
 fn before() -> Result<()> {
     let programs = Path::new(WORKSHOP).parent().context("no directory")?;
-    for step in steps().filter(|step| *step > 1) {
+    for step in ours().filter(|step| *step > 1) {
+        let (name, before) = (steps::name(step), steps::name(steps::before(step)));
         let dir = TempDir::new()?;
-        symlink(programs.join(STEPS[step - 1]), dir.path().join(STEPS[step]))?;
+        symlink(programs.join(before), dir.path().join(name))?;
         let mut command = Command::new(WORKSHOP);
         command.args(["check-here", "--own", "--programs"]).arg(dir.path());
-        let output = command.arg("--act").arg(programs.join("act")).arg(STEPS[step]).output()?;
+        let output = command.arg("--act").arg(programs.join("act")).arg(name).output()?;
         let held: BTreeSet<String> = String::from_utf8(output.stdout)?
             .lines()
             .map(serde_json::from_str::<Value>)
@@ -101,7 +102,7 @@ fn before() -> Result<()> {
         let allowed: BTreeSet<String> =
             checks::all().filter(|it| it.before.is_some()).map(|it| it.full_name()).collect();
         let wrong: Vec<_> = held.difference(&allowed).collect();
-        ensure!(wrong.is_empty(), "{} passes for {}: {wrong:?}", STEPS[step - 1], STEPS[step]);
+        ensure!(wrong.is_empty(), "{before} passes for {name}: {wrong:?}");
     }
     Ok(())
 }
@@ -119,7 +120,7 @@ fn learner(step: usize) -> Result<TempDir> {
 
 /// The first step that we may check here, in a learner's workspace.
 fn first() -> usize {
-    steps().start
+    ours().next().expect("there are steps")
 }
 
 fn does_not_compile() -> Result<()> {
@@ -140,7 +141,7 @@ fn does_not_compile() -> Result<()> {
 
 fn main_rs(my: &Path) -> Result<PathBuf> {
     let step = first();
-    Ok(my.join(format!("steps/{step:02}-{}/src/main.rs", STEPS[step])))
+    Ok(my.join(format!("steps/{step:02}-{}/src/main.rs", steps::name(step))))
 }
 
 fn page() -> Result<()> {

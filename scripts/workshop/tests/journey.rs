@@ -12,10 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use evidence::{
-    checks::{self, STEPS},
-    terminal::Terminal,
-};
+use evidence::{checks, steps, terminal::Terminal};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::unistd::geteuid;
 use serde_json::Value;
@@ -83,7 +80,7 @@ impl Learner {
     }
 
     fn package(&self, step: usize) -> PathBuf {
-        self.my.path().join(format!("steps/{step:02}-{}", STEPS[step]))
+        self.my.path().join(format!("steps/{step:02}-{}", steps::name(step)))
     }
 
     /// Changes a file of a step.
@@ -136,7 +133,7 @@ fn to_the_last() -> Result<()> {
     let learner = Learner::new()?;
     let whole = env::var_os("JOURNEY").is_some_and(|value| value == "whole");
     let first = if geteuid().is_root() { 1 } else { 6 };
-    for step in 1..STEPS.len() {
+    for step in steps::numbers() {
         let said = learner.types(&format!("start {step}"))?;
         ensure!(said.contains(&format!("check {step}")), "start {step} names no check: {said}");
         let closely = whole || step == first;

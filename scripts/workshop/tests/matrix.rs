@@ -15,7 +15,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use evidence::checks::{self, Check, STEPS, knock_ons};
+use evidence::checks::{self, Check, knock_ons};
+use evidence::steps;
 use nix::unistd::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -49,11 +50,11 @@ struct Row {
 fn main() -> ExitCode {
     let wanted: Vec<usize> = std::env::args().filter_map(|it| it.parse().ok()).collect();
     let first = if geteuid().is_root() { 1 } else { 6 };
-    let steps = (first..STEPS.len()).filter(|it| wanted.is_empty() || wanted.contains(it));
+    let those = steps::numbers().filter(|it| wanted.is_empty() || wanted.contains(it));
     if first > 1 {
         println!("skipped: matrix: steps 1 to 5 need root");
     }
-    match matrix(&steps.collect::<Vec<_>>()) {
+    match matrix(&those.filter(|it| *it >= first).collect::<Vec<_>>()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -128,7 +129,7 @@ fn workshop(my: &Path, arguments: &[&str]) -> Result<()> {
 
 /// cargo must have nothing to say.
 fn build(my: &Path, step: usize, blank: Blank) -> Result<Variant> {
-    let name = STEPS[step];
+    let name = steps::name(step);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     // What is no part of the steps is built once and for all runs.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix");
@@ -222,7 +223,7 @@ impl Row {
 /// One table a step: a row an exercise, a column a check.
 fn print(rows: &[Row]) -> usize {
     let mut wrong = 0;
-    for (step, name) in STEPS.iter().enumerate().skip(1) {
+    for (step, name) in steps::STEPS {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.step == step).collect();
         let Some(any) = rows.first() else { continue };
         let columns: Vec<&Check> = any.looked_at().collect();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use evidence::checks::STEPS;
+use evidence::steps;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ impl Desk {
     }
 
     fn source(&self, name: &str) -> PathBuf {
-        let (step, directory) = (step(), STEPS[step()]);
+        let (step, directory) = (step(), steps::name(step()));
         self.my.path().join(format!("steps/{step:02}-{directory}/src/{name}"))
     }
 
@@ -149,7 +149,7 @@ impl Desk {
             }
         }
         let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../steps");
-        let main = main.join(format!("{:02}-{}/src/main.rs", step(), STEPS[step()]));
+        let main = main.join(format!("{:02}-{}/src/main.rs", step(), steps::name(step())));
         fs::copy(main, self.source("main.rs")).context("cannot wire the step").map(drop)
     }
 }

@@ -45,8 +45,7 @@ pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<Result<InUse, 
 
 fn fill(store: &Store, image: &Image, args: &Args, flags: Flags) -> Result<InUse> {
     let (chroot, user, overlay) = flags;
-    let paths: Vec<PathBuf> = image.chain.iter().map(|chain| store.layer(chain)).collect();
-    let layers = paths.iter().map(|path| use_directory(path)).collect::<Result<Vec<_>>>()?;
+    let layers = stack(store, image, &mut chroot.root, &mut overlay.layers)?;
     let open = |it: &File| Ok(OwnedFd::from(it.try_clone().context("cannot copy a descriptor")?));
     let top_down = layers.iter().rev().map(open).collect::<Result<Vec<_>>>()?;
     let run = &image.config.config;
@@ -64,9 +63,29 @@ fn fill(store: &Store, image: &Image, args: &Args, flags: Flags) -> Result<InUse
     if chroot.workdir == Path::new(".") {
         chroot.workdir = Path::new("/").join(&run.working_dir);
     }
-    chroot.root = paths[0].clone();
-    overlay.layers.splice(0..0, paths[1..].iter().cloned());
     Ok(InUse { _layers: layers })
+}
+
+/// Puts the layers of the image in the place of ROOT, and below those of `--layer`; gives them
+/// open.
+///
+/// Nothing is copied: step 8 takes directories, and each name in the image's `chain`, from the
+/// bottom up, is that of an unpacked one, `Store::layer`. The lowest is `root`; the others come
+/// before all that `layers` has, for the last there is the uppermost, overlayfs.rst. What
+/// `use_directory` opens is locked, flock(2): `prune` leaves it alone for as long as it is held.
+///
+/// Exercise 14.5
+fn stack(
+    store: &Store,
+    image: &Image,
+    root: &mut PathBuf,
+    layers: &mut Vec<PathBuf>,
+) -> Result<Vec<File>> {
+    let mut paths: Vec<PathBuf> = image.chain.iter().map(|chain| store.layer(chain)).collect();
+    let held = paths.iter().map(|path| use_directory(path)).collect::<Result<Vec<_>>>()?;
+    *root = paths.remove(0);
+    layers.splice(0..0, paths);
+    Ok(held)
 }
 
 /// image-spec, config.md: Entrypoint is what always runs, Cmd its arguments unless there are

@@ -5,9 +5,11 @@ use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+const BUFFER: usize = 128 << 10;
 
 /// `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +75,18 @@ impl fmt::Display for Digest {
     }
 }
 
+/// The error of content that is not what it should be, and will not become it.
+#[derive(Debug)]
+pub struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
 /// Watches content go by: its size while it comes, its digest at the end.
 pub struct Verifier {
     hash: Sha256,
@@ -86,17 +100,34 @@ impl Verifier {
         Verifier { hash: Sha256::new(), seen: 0, size }
     }
 
-    /// The next bytes; more than there should be are an error at once, not at the end of a stream
-    /// that may have none.
-    pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
-        self.seen += bytes.len() as u64;
-        ensure!(
-            self.seen <= self.size,
-            "it is longer than the {} bytes that it should be",
-            self.size
-        );
-        self.hash.update(bytes);
-        Ok(())
+    /// Lets all of `input` go by, and hands it on to `sink`, piece by piece.
+    ///
+    /// Whoever sends it may send anything, and without end: read(2) into a buffer that does not
+    /// grow, until there is nothing. Each piece is counted in `seen` and goes into the `hash` before
+    /// `sink` gets it. What is longer than `size` is `Wrong` at once, not at an end that may never
+    /// come.
+    ///
+    /// Exercise 14.2
+    pub fn pass(
+        &mut self,
+        input: &mut dyn Read,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let length = input.read(&mut buffer).context("cannot receive it")?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.seen += length as u64;
+            let most = self.size;
+            ensure!(
+                self.seen <= most,
+                Wrong(format!("it is longer than the {most} bytes that it should be"))
+            );
+            self.hash.update(&buffer[..length]);
+            sink(&buffer[..length])?;
+        }
     }
 
     /// How many bytes went by.
@@ -107,9 +138,10 @@ impl Verifier {
     /// All of it has come: is it what `expected` names?
     pub fn finish(self, expected: &Digest) -> Result<()> {
         let (seen, size) = (self.seen, self.size);
-        ensure!(seen == size, "it has {seen} bytes and should have {size}");
+        ensure!(seen == size, Wrong(format!("it has {seen} bytes and should have {size}")));
         let digest = Digest::from(self.hash);
-        ensure!(digest == *expected, "its digest is {digest} and should be {expected}");
+        let wrong = || Wrong(format!("its digest is {digest} and should be {expected}"));
+        ensure!(digest == *expected, wrong());
         Ok(())
     }
 }
@@ -148,7 +180,7 @@ mod tests {
         assert_eq!(digest.short(), "2cf24dba5fb0");
         let verify = |bytes: &[u8], size, digest: &Digest| {
             let mut verifier = Verifier::new(size);
-            verifier.update(bytes).and_then(|()| verifier.finish(digest))
+            verifier.pass(&mut &*bytes, |_| Ok(())).and_then(|()| verifier.finish(digest))
         };
         assert!(verify(b"hello", 5, &digest).is_ok());
         for (bytes, size) in [(&b"hell"[..], 5), (b"hello!", 5), (b"hello", 6), (b"jello", 5)] {

@@ -136,7 +136,8 @@ impl Flatten {
             self.links.insert((stat.st_dev, stat.st_ino), path.into());
             return Ok(false);
         };
-        let parent = place::open(&self.root, first.parent().unwrap_or(Path::new("")))?;
+        let parent = place::find(&self.root, first.parent().unwrap_or(Path::new("")))?;
+        let parent = parent.ok_or(Errno::NOENT)?;
         linkat(&parent, first.file_name().unwrap_or_default(), to, name, AtFlags::empty())?;
         Ok(true)
     }

@@ -51,15 +51,17 @@ pub fn resolve(
 
 /// A document of at most `most` bytes that is what `descriptor` says.
 pub fn read(
-    input: Box<dyn Read + Send + '_>,
+    mut input: Box<dyn Read + Send + '_>,
     descriptor: &Descriptor,
     most: u64,
 ) -> Result<Vec<u8>> {
     ensure!(descriptor.size <= most, "it has {} bytes, and {most} are the most", descriptor.size);
     let mut bytes = Vec::new();
-    input.take(descriptor.size + 1).read_to_end(&mut bytes).context("cannot receive it")?;
     let mut verifier = Verifier::new(descriptor.size);
-    verifier.update(&bytes)?;
+    verifier.pass(&mut input, |piece| {
+        bytes.extend(piece);
+        Ok(())
+    })?;
     verifier.finish(&descriptor.digest)?;
     Ok(bytes)
 }

@@ -17,7 +17,7 @@ mod prune;
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use chroot::Hint;
 
 use crate::config::{self, Config};
-use crate::digest::{Digest, Verifier};
+use crate::digest::Digest;
 use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::source;
 
 pub use index::Named;
 pub use lock::{Lock, use_directory};
@@ -121,14 +122,7 @@ impl Store {
         let act = || format!("cannot read blob {} of the store", descriptor.digest);
         ensure!(descriptor.size <= most, "the document {} is too large", descriptor.digest);
         let file = self.blob(descriptor)?.context("it is missing").with_context(act)?;
-        let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes).with_context(act)?;
-        let mut verifier = Verifier::new(descriptor.size);
-        verifier
-            .update(&bytes)
-            .and_then(|()| verifier.finish(&descriptor.digest))
-            .with_context(act)?;
-        Ok(bytes)
+        source::read(Box::new(file), descriptor, most).with_context(act)
     }
 
     /// Keeps a document that we have in memory.

@@ -19,11 +19,11 @@ mod special;
 mod xattr;
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -179,36 +179,34 @@ impl Unpacker<'_> {
     fn whiteout(&mut self, path: &Path, mark: &OsStr) -> Result<()> {
         let hidden = &mark.as_bytes()[WHITEOUT.len()..];
         match mark.as_bytes() {
-            OPAQUE => self.opaque(path),
+            // Nothing that the layers below have in this directory is to be seen.
+            OPAQUE => self.hide(path, OsStr::new(".")),
             mark if mark.starts_with(AUFS) => Ok(()),
             _ if matches!(hidden, b"" | b"." | b"..") => bail!("it deletes no file"),
-            _ => self.delete(path, OsString::from_vec(hidden.to_vec())),
+            _ => self.hide(path, OsStr::from_bytes(hidden)),
         }
     }
 
-    /// Nothing that the layers below have in this directory is to be seen.
-    fn opaque(&mut self, path: &Path) -> Result<()> {
+    /// Hides what the layers below have under the name `hidden`, beside the whiteout `path`.
+    ///
+    /// An archive says it with a file `.wh.NAME`, layer.md "Whiteouts"; overlayfs.rst with a
+    /// character device 0:0 called NAME, mknod(2). If this layer has NAME itself, whichever of the
+    /// two came first, it stays: a directory with `hide_below`, all else hides by itself. In the
+    /// `bottom` layer there is nothing to hide. Where a device is made, the `place` has to know that
+    /// the directory of `path` is `marked`.
+    ///
+    /// Exercise 14.4
+    fn hide(&mut self, path: &Path, hidden: &OsStr) -> Result<()> {
         let (parent, _) = self.maker.place.parent(path)?;
-        if self.bottom {
-            return Ok(());
-        }
-        place::hide_below(&parent, OsStr::new("."))
-    }
-
-    /// The file `name` of the layers below is not to be seen. One of this layer's own with that
-    /// name is, whichever of the two came first in the archive; then it hides what is below by
-    /// itself.
-    fn delete(&mut self, path: &Path, name: OsString) -> Result<()> {
-        let (parent, _) = self.maker.place.parent(path)?;
-        match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) | Err(Errno::NOENT) if self.bottom => Ok(()),
+        match statat(&parent, hidden, AtFlags::SYMLINK_NOFOLLOW) {
+            _ if self.bottom => Ok(()),
             Err(Errno::NOENT) => {
                 self.maker.place.marked(path)?;
-                mknodat(&parent, &name, FileType::CharacterDevice, Mode::empty(), 0)
+                mknodat(&parent, hidden, FileType::CharacterDevice, Mode::empty(), 0)
                     .context("cannot make a whiteout")
             }
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                place::hide_below(&parent, &name)
+                place::hide_below(&parent, hidden)
             }
             found => found.map(drop).context("cannot look at what is deleted"),
         }

@@ -13,13 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use evidence::oci::registry::{self, offset};
+use evidence::oci::{Layer, Layout, Request, Server, Tar, head, reply};
 use image::digest::Digest;
-use image::media;
-use kit::layout::Layer;
-use kit::server::{Request, Server, head, reply};
-use kit::tar::Tar;
 use kit::{Place, Test, finish};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TESTS: &[Test] = &[
     ("a token, as Docker Hub gives it", token),
@@ -48,74 +46,35 @@ fn main() -> ExitCode {
 
 type Answer = dyn Fn(&Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
 
-/// The parts of an image with one layer of some megabytes that do not compress.
+/// A registry with one image, of one layer of some megabytes that do not compress.
 struct Content {
+    registry: registry::Content,
     manifest: Vec<u8>,
     config: Vec<u8>,
     layer: Vec<u8>,
 }
 
 impl Content {
-    fn new() -> Arc<Content> {
+    fn new() -> Result<Content> {
         let noise: Vec<u8> =
             (0..300_000u32).flat_map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let layer = Layer::plain(&Tar::new().file("noise", &noise).end());
-        let config = json!({"os": "linux", "architecture": "amd64",
-            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]}})
-        .to_string()
-        .into_bytes();
-        let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len()});
-        let manifest = json!({"schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
-            "config": descriptor(media::OCI_CONFIG, &config),
-            "layers": [descriptor(media::OCI_LAYER, &layer.blob)]});
-        Arc::new(Content { manifest: manifest.to_string().into_bytes(), config, layer: layer.blob })
+        let directory = tempfile::tempdir()?;
+        let layout = Layout::new(directory.path())?;
+        let bytes = |it: &Value| std::fs::read(layout.file(it["digest"].as_str().unwrap()));
+        let manifest = bytes(&layout.image(std::slice::from_ref(&layer), json!({}))?)?;
+        let config = bytes(&serde_json::from_slice::<Value>(&manifest)?["config"])?;
+        let registry = registry::Content::of(&layout)?;
+        Ok(Content { registry, manifest, config, layer: layer.blob })
     }
 
     fn is_layer(&self, request: &Request) -> bool {
-        request.path.contains(Digest::of(&self.layer).hex())
+        self.registry.wanted(request) == Some(&self.layer)
     }
 
-    /// What a registry in good health says.
-    fn answer(&self, request: &Request, stream: &mut TcpStream) -> std::io::Result<()> {
-        let kind = format!("Content-Type: {}", media::OCI_MANIFEST);
-        match request.path.as_str() {
-            "/v2/" => reply(stream, "200 OK", &[], b"{}"),
-            path if path.contains("/manifests/") => {
-                reply(stream, "200 OK", &[&kind], &self.manifest)
-            }
-            path if path.contains(Digest::of(&self.config).hex()) => {
-                reply(stream, "200 OK", &[], &self.config)
-            }
-            _ if self.is_layer(request) => self.part(request, stream, self.layer.len()),
-            _ => reply(
-                stream,
-                "404 Not Found",
-                &[],
-                br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"none"}]}"#,
-            ),
-        }
-    }
-
-    /// The layer from where the request wants it, at most `most` bytes of it.
     fn part(&self, request: &Request, stream: &mut TcpStream, most: usize) -> std::io::Result<()> {
-        let from = offset(request);
-        let (rest, whole) = (&self.layer[from..], self.layer.len());
-        let length = format!("Content-Length: {}", rest.len());
-        let range = format!("Content-Range: bytes {from}-{}/{whole}", whole - 1);
-        match from {
-            0 => head(stream, "200 OK", &[&length])?,
-            _ => head(stream, "206 Partial Content", &[&length, &range])?,
-        }
-        stream.write_all(&rest[..most.min(rest.len())])
+        registry::part(request, stream, &self.layer, most)
     }
-}
-
-/// Where `Range: bytes=N-` begins.
-fn offset(request: &Request) -> usize {
-    let range = request
-        .header("range")
-        .and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-    range.unwrap_or(0)
 }
 
 /// A server that asks `special` first: whether it has answered.
@@ -125,11 +84,11 @@ fn server(
     + Sync
     + 'static,
 ) -> Result<Server> {
-    let content = Content::new();
+    let content = Content::new()?;
     let answer: Box<Answer> =
         Box::new(move |request, stream| match special(&content, request, stream)? {
             true => Ok(()),
-            false => content.answer(request, stream),
+            false => content.registry.answer(request, stream),
         });
     Server::start(answer)
 }

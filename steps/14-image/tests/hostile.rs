@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use kit::layout::{Layer, Layout};
-use kit::tar::Tar;
+use evidence::oci::{Layer, Layout, Tar};
+use kit::packed::Packed;
 use kit::tree::{self, Tree};
 use kit::{Place, Test};
 use serde_json::json;

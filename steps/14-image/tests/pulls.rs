@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kit::layout::{Layer, Layout};
+use evidence::oci::archive::Header;
+use evidence::oci::{Layer, Layout, Tar};
+use kit::packed::Packed;
 use kit::server::Registry;
-use kit::tar::{Header, Tar};
 use kit::tree;
 use kit::{Place, Test, finish, need, tool};
 use serde_json::{Value, json};

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use kit::layout::{Layer, Layout};
-use kit::tar::{Header, Tar};
+use evidence::oci::archive::Header;
+use evidence::oci::{Layer, Layout, Tar};
+use kit::packed::Packed;
 use kit::tree::{self, Tree};
 use kit::{Place, Skipped, Test, finish, need, tool};
 use serde_json::json;

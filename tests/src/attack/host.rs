@@ -188,7 +188,7 @@ fn propagate(how: MsFlags) -> Result<()> {
 }
 
 /// A new network namespace has a loopback interface, but down: see netdevice(7).
-fn loopback_up() -> Result<()> {
+pub(crate) fn loopback_up() -> Result<()> {
     use std::os::fd::AsRawFd;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: an ifreq is plain data, for which all zeros is a value.

@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 
 use serde_json::json;
 
-use super::{Attack, Outcome, PLACES};
+use super::{Attack, Outcome};
+use crate::steps;
 
 const RED: u8 = 31;
 const GREEN: u8 = 32;
@@ -77,7 +78,7 @@ impl Report {
         };
         let place = match place {
             0 => "without a container".to_owned(),
-            _ => format!("in step {place}, {}", PLACES[place]),
+            _ => format!("in step {place}, {}", steps::name(place)),
         };
         println!("  {side:6} {place:19}  {}: {proof}", self.paint(colour, word));
     }
@@ -92,10 +93,10 @@ impl Report {
         outcome: &Outcome,
     ) {
         let mut line = json!(outcome);
-        line["step"] = json!(PLACES[self.own]);
+        line["step"] = json!(steps::name(self.own));
         line["attack"] = json!(attack.name);
         line["claim"] = json!(attack.claim);
-        line["against"] = json!(PLACES[place]);
+        line["against"] = json!(steps::name(place));
         line["side"] = json!(side);
         line["expected"] = json!(expected);
         println!("{line}");

@@ -16,7 +16,8 @@ use nix::unistd::{ForkResult, Pid, alarm, fork, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::inside::{Untried, describe};
-use super::{Attack, Host, PLACES, host};
+use super::{Attack, Host, host};
+use crate::steps;
 
 /// What came of an attack, with its proof or the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +62,7 @@ impl Runner {
         let build = steps.is_none();
         let steps = steps.map_or_else(beside_us, Ok)?;
         let wanted: Vec<&str> =
-            places.iter().filter(|place| **place > 0).map(|place| PLACES[*place]).collect();
+            places.iter().filter(|place| **place > 0).map(|place| steps::name(*place)).collect();
         if build && !wanted.is_empty() {
             cargo_build(&wanted, &steps)?;
         }
@@ -118,8 +119,11 @@ impl Runner {
     fn play(&self, attack: &Attack, place: usize, dir: &Path) -> Result<Outcome> {
         host::stand_in(attack.stand_in)?;
         make_root(dir)?;
-        let step = (place > 0).then(|| self.steps.join(PLACES[place]));
+        let step = (place > 0).then(|| self.steps.join(steps::name(place)));
         let mut host = Host::new(dir, step, self.flags(attack, place));
+        if let Some(act) = attack.outside {
+            return act(&host, place >= self.own);
+        }
         (attack.lure)(&mut host)?;
         match (outcome(attack, &host.attempt(attack.name)?), attack.judge) {
             (Outcome::Worked(_), Some(judge)) => judge(&mut host),

@@ -10,6 +10,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use super::scene::{detach_below, text};
 use super::{Check, Context, Run, expect};
 use crate::process::Directory;
+use crate::steps::LAST_WITH_ROOT;
 
 const STEP: Check = Check { step: 1, ..Check::DEFAULT };
 
@@ -44,6 +45,7 @@ pub(super) const CHECKS: &[Check] = &[
         asks: "Does the command start in the directory of -w, and not at all if there is none, or if it is outside?",
         look_at: "exec.rs: enter_workdir; chdir(2), getcwd(2)",
         exercise: "1.3",
+        until: LAST_WITH_ROOT, // then it is made, as Docker does
         run: workdir_flag,
         ..STEP
     },
@@ -101,6 +103,7 @@ pub(super) const CHECKS: &[Check] = &[
         asks: "Is an error one line with the act, the object, the kernel's words and the error's name? And is there none if all is well?",
         look_at: "chroot::enter: the context of the error, chroot::report; errno(3)",
         exercise: "1.1",
+        until: LAST_WITH_ROOT, // then the image is looked up first
         run: error_names_act_object_and_reason,
         ..STEP
     },

@@ -41,6 +41,8 @@ const NO_CABLE: &str = "without it there is no container on a veth pair";
 const MANY_IDS: &str = "every container with more ids than one takes root's";
 const LIMITED: &str = "its container has a limit, which is written to a file";
 const NO_DIFF: &str = "it reads what --diff says too";
+const NO_IMAGE: &str = "no image comes into the store without it";
+const NOT_STACKED: &str = "it looks into a container of an image";
 const NO_FILTER: &str = "every container but an unconfined one has a filter compiled";
 
 /// Exercises that fail the same, and what.
@@ -155,6 +157,18 @@ const TABLE: &[(&[&str], &[KnockOn])] = &[
             also("09-seccomp/terminal-commands", NO_FILTER),
             also("09-seccomp/own-profile", NO_FILTER),
             also("09-seccomp/broken-profile-is-an-error", NO_FILTER),
+        ],
+    ),
+    (&["14.2", "14.3"], &[also("14-image/*", NO_IMAGE)]),
+    (
+        &["14.5"],
+        &[
+            also("14-image/deleted-files-are-hidden", NOT_STACKED),
+            also("14-image/opaque-directories", NOT_STACKED),
+            also("14-image/pulled-when-missing", NOT_STACKED),
+            also("14-image/command-of-the-image", NOT_STACKED),
+            also("14-image/working-directory-is-made", NOT_STACKED),
+            also("14-image/user-of-the-image", NOT_STACKED),
         ],
     ),
 ];

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::{AccessFlags, access, eaccess, geteuid};
 
-use super::{Context, STEPS};
-use crate::{interface, mountinfo};
+use super::Context;
+use crate::{interface, mountinfo, steps};
 
 /// One thing that a machine has or has not.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,7 +57,8 @@ impl Need {
             }
             // As root, an ordinary user is tried as well: see `Run::ordinary`.
             Need::RightsOf(step @ 1..6) => {
-                unless(geteuid().is_root(), &format!("step {step}, {}, needs root", STEPS[step]))
+                let why = format!("step {step}, {}, needs root", steps::name(step));
+                unless(geteuid().is_root(), &why)
             }
             Need::RightsOf(_) => None,
             Need::Root => unless(geteuid().is_root(), "it needs root"),

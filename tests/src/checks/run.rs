@@ -15,8 +15,9 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use super::Context;
 use super::scene::detach_below;
-use super::{Context, STEPS};
+use crate::steps::{self, LAST_WITH_ROOT};
 use crate::tracer::Traced;
 use crate::wait::{PATIENCE, Signs, in_time};
 use crate::{Probe, Process};
@@ -27,7 +28,7 @@ pub const ORDINARY: u32 = 54_321;
 /// Which step knows a flag. One that is too young runs without it: that is how a check is shown to
 /// fail before its step.
 #[rustfmt::skip]
-const FLAGS: [(&str, usize); 24] = [
+const FLAGS: [(&str, usize); 25] = [
     ("-e", 1), ("-w", 1),
     ("--name", 2), ("--hostname", 2), ("--domainname", 2),
     ("--init", 3),
@@ -38,6 +39,7 @@ const FLAGS: [(&str, usize); 24] = [
     ("--pids-limit", 7), ("--io-max", 7), ("--hugetlb", 7),
     ("--layer", 8), ("--upper", 8), ("--diff", 8),
     ("--security-opt", 9),
+    ("--entrypoint", 14),
 ];
 
 /// What is to be started.
@@ -53,6 +55,9 @@ impl<'a> Run<'a> {
     pub(super) fn new(context: Context<'a>) -> Run<'a> {
         let mut command = Command::new(context.scene.program(context.step));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        if context.step > LAST_WITH_ROOT {
+            command.env("IMAGE_STORE", context.scene.nowhere());
+        }
         Run { context, flags: Vec::new(), root: context.scene.root(), command, ordinary: false }
     }
 
@@ -148,10 +153,12 @@ impl<'a> Run<'a> {
         }
         detach_below(&self.root)?;
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        self.command.args(&self.flags).arg(&self.root).args(command);
+        let user = (self.ordinary && geteuid().is_root()).then_some(ORDINARY);
+        let arguments = self.context.scene.arguments(step, &self.flags, &self.root, user)?;
+        self.command.args(arguments).args(command);
         self.command.stdin(Stdio::piped()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
         let mut child =
-            self.command.spawn().with_context(|| format!("cannot start {}", STEPS[step]))?;
+            self.command.spawn().with_context(|| format!("cannot start {}", steps::name(step)))?;
         let stdin = child.stdin.take();
         Ok(Running {
             child,

@@ -1,23 +1,26 @@
 //! Where checks play: the programs, a root directory with `act` in it, and, as root, a stand-in for
 //! the host. That one has mounts, links and names of its own, so that the machine's are left alone.
 
-use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::STEPS;
 use super::need::{ROOTS_RANGE, granted, maps_owners};
-use crate::mountinfo;
+use crate::steps::{self, LAST, LAST_WITH_ROOT};
+use crate::{image, mountinfo};
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -56,13 +59,70 @@ impl Scene {
     pub fn program(&self, step: usize) -> PathBuf {
         match step {
             0 => self.dir.path().join("host"),
-            _ => self.steps.join(STEPS[step]),
+            _ => self.steps.join(steps::name(step)),
         }
+    }
+
+    /// Where no image is: the store of a step that is told of none.
+    pub(super) fn nowhere(&self) -> PathBuf {
+        self.dir.path().join("nowhere")
     }
 
     /// The root directory that all share; nobody changes it.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
+    }
+
+    /// What a step's program is given before the command: `[FLAGS] ROOT`; where the root directory comes
+    /// as an image, `--store DIR run [FLAGS] IMAGE`. What is no directory is an image's name already. As
+    /// another user than root, whose images are his own, if one is named.
+    pub fn arguments(
+        &self,
+        step: usize,
+        flags: &[String],
+        root: &Path,
+        user: Option<u32>,
+    ) -> Result<Vec<OsString>> {
+        let flags = flags.iter().map(OsString::from);
+        if step <= LAST_WITH_ROOT {
+            return Ok(flags.chain([root.into()]).collect());
+        }
+        if !root.is_dir() {
+            return Ok([OsString::from("run")]
+                .into_iter()
+                .chain(flags)
+                .chain([root.into()])
+                .collect());
+        }
+        let (store, name) = self.image(root, user)?;
+        let run = ["--store".into(), store.into(), "run".into()];
+        Ok(run.into_iter().chain(flags).chain([name.into()]).collect())
+    }
+
+    /// The store of this user, and the name of a root directory in it, as an image for step 14. That of
+    /// all is imported once; one's own each time, because it may have changed.
+    fn image(&self, root: &Path, user: Option<u32>) -> Result<(PathBuf, String)> {
+        let shared = root == self.root();
+        let name = if shared { "shared".into() } else { self.name() };
+        let images = self.dir.path().join(format!("images-{}", user.unwrap_or(0)));
+        let _alone = Flock::lock(File::open(&self.dir)?, FlockArg::LockExclusive);
+        let _alone = _alone.map_err(|(_, errno)| errno).context("cannot lock the scene")?;
+        if images.join(&name).exists() {
+            return Ok((images.join("store"), name));
+        }
+        fs::create_dir_all(&images).context("cannot make a directory for images")?;
+        chown(&images, user, user).context("cannot give it to who runs the step")?;
+        let saved = TempDir::new_in(&self.dir).context("cannot make a directory")?;
+        let saved = open_to_all(saved)?;
+        image::save(root, saved.path())?;
+        let mut program = Command::new(self.program(LAST));
+        if let Some(user) = user {
+            program.uid(user).gid(user);
+        }
+        image::import(program, saved.path(), &images.join("store"), &name)
+            .with_context(|| format!("cannot import {} as an image", root.display()))?;
+        fs::write(images.join(&name), "").context("cannot note the image")?;
+        Ok((images.join("store"), name))
     }
 
     /// A root directory of one's own.

@@ -62,7 +62,7 @@ fn after(my: &My, subject: &Subject) -> String {
         Some(step) => {
             format!("{}: {}.", my.command(&format!("start {}", step.number())), step.adds())
         }
-        None => format!("it is a container. {} shows its walls.", my.command("xray 9")),
+        None => format!("it is an engine's first half. {} shows the walls.", my.command("xray 14")),
     }
 }
 

@@ -9,7 +9,11 @@ use super::{
     subject::Subject,
     text::Text,
 };
-use crate::checkout;
+use crate::{
+    checkout,
+    steps::Step,
+    tour::{capital, steps_text},
+};
 
 /// The longest evidence that helps: what a program says may be long.
 const LONGEST: usize = 800;
@@ -149,11 +153,8 @@ impl Page {
         }
         let count = |passed| earlier.iter().filter(|report| report.passed == passed).count();
         let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
-        let steps = if outcome.step == 2 {
-            "Step 1".into()
-        } else {
-            format!("Steps 1 to {}", outcome.step - 1)
-        };
+        let before: Vec<Step> = Step::all().filter(|step| step.number() < outcome.step).collect();
+        let steps = capital(&steps_text(&before));
         let mut said = match failed {
             0 => format!("{steps}: all {held} checks still hold."),
             _ => format!("{steps}: {held} checks still hold, {failed} do not:"),

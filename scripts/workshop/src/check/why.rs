@@ -46,11 +46,12 @@ pub fn why(place: Place, programs: &std::path::Path, step: Step) -> Result<Optio
 pub fn explain_here(args: &Args) -> Result<i32> {
     let scene = Scene::set(args.programs.clone(), &args.act)?;
     let step = args.step.number() as usize;
-    let mut command = Command::new(scene.program(step));
+    let mut flags = Vec::new();
     if step >= 5 {
-        command.args(["--network", "none"]);
+        flags.extend(["--network", "none"].map(String::from));
     }
-    command.arg(scene.root()).args(["/bin/act", "probe"]);
+    let mut command = Command::new(scene.program(step));
+    command.args(scene.arguments(step, &flags, &scene.root(), None)?).args(["/bin/act", "probe"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let found = explain(&mut command)?.map(|found| Why {
         call: found.call,

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use evidence::answer;
+use evidence::{answer, image};
 use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit},
@@ -36,10 +36,15 @@ pub enum Peer {
 /// Step 5 and later have a network of their own: both sides get one with nobody in it.
 pub fn step(step: Step, yard: &Yard) -> Result<Command> {
     let mut command = Command::new(checkout::programs()?.join(step.name()));
-    if step.number() >= 5 {
-        command.args(["--network", "none"]);
+    let network: &[&str] = if step.number() >= 5 { &["--network", "none"] } else { &[] };
+    if step.takes_root() {
+        command.args(network).arg(yard.root()).args(yard.words());
+        return Ok(command);
     }
-    command.arg(yard.root()).args(yard.words());
+    let (layout, store) = (yard.path().join("layout"), yard.path().join("store"));
+    image::save(&yard.root(), &layout)?;
+    image::import(Command::new(command.get_program()), &layout, &store, "root")?;
+    command.arg("--store").arg(store).arg("run").args(network).arg("root").args(yard.words());
     Ok(command)
 }
 

@@ -77,7 +77,8 @@ impl Page {
             .collect();
         let heads: Vec<String> = sides.iter().map(|side| format!("{:4}", side.name())).collect();
         println!("  {}  {}", heads.join(" "), self.legend());
-        for step in BUILD..=BEYOND {
+        let steps = Step::all().map(Step::number);
+        for step in [BUILD].into_iter().chain(steps).chain([BEYOND]) {
             let rows = report.trials.iter().filter(|row| row.step == step);
             println!("  {}  {}", " ".repeat(5 * sides.len() - 1), self.paint.bold(&heading(step)));
             rows.for_each(|row| self.row(row, &sides));

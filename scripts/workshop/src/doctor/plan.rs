@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn root_does_all_here() {
         let columns = [column(Side::Root, &[]), column(Side::User, &["user-namespace"])].into();
-        assert_eq!(places(&columns, Rights::Root), ["here"; 9]);
+        assert_eq!(places(&columns, Rights::Root), ["here"; 10]);
         assert!(needs_no_lab(&columns, Rights::Root));
     }
 
     #[test]
     fn sudo_does_the_first_five() {
         let columns = [column(Side::Root, &[]), column(Side::User, &[])].into();
-        let expected = [vec!["sudo"; 5], vec!["here"; 4]].concat();
+        let expected = [vec!["sudo"; 5], vec!["here"; 5]].concat();
         assert_eq!(places(&columns, Rights::Sudo), expected);
     }
 
@@ -166,7 +166,8 @@ mod tests {
     fn without_root_the_lab_has_what_the_host_lacks() {
         let limited = column(Side::User, &["memory-limit", "range"]);
         let mut columns: Columns = [limited].into();
-        let expected = [vec!["nowhere"; 5], vec!["here", "nowhere", "here", "here"]].concat();
+        let expected =
+            [vec!["nowhere"; 5], vec!["here", "nowhere", "here", "here", "here"]].concat();
         assert_eq!(places(&columns, Rights::None), expected);
         assert!(!needs_no_lab(&columns, Rights::None));
         columns.extend([column(Side::Lab, &["time-namespace"])]);
@@ -179,13 +180,13 @@ mod tests {
     #[test]
     fn what_a_step_needs_all_later_ones_need() {
         let columns = [column(Side::Root, &["proc"])].into();
-        let expected = [vec!["here"; 3], vec!["nowhere"; 6]].concat();
+        let expected = [vec!["here"; 3], vec!["nowhere"; 7]].concat();
         assert_eq!(places(&columns, Rights::Root), expected);
     }
 
     #[test]
     fn without_a_compiler_nothing_is_to_be_done() {
         let columns = [column(Side::Root, &["static-program"]), column(Side::Lab, &[])].into();
-        assert_eq!(places(&columns, Rights::Root), ["nowhere"; 9]);
+        assert_eq!(places(&columns, Rights::Root), ["nowhere"; 10]);
     }
 }

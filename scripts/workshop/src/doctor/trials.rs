@@ -8,6 +8,7 @@ mod namespaces;
 mod network;
 mod overlay;
 mod program;
+mod registry;
 mod security;
 mod users;
 
@@ -17,8 +18,8 @@ use Who::{Caller, Everyone, Inside, Owner, Root, User};
 
 /// The group of trials before step 1.
 pub const BUILD: u32 = 0;
-/// The group of trials after step 9.
-pub const BEYOND: u32 = 10;
+/// The group of trials for steps to come.
+pub const BEYOND: u32 = 99;
 
 type Run = fn() -> anyhow::Result<String>;
 
@@ -101,6 +102,9 @@ static TRIALS: &[Trial] = &[
 
     row(9, "seccomp", "no_new_privs, and the step's seccomp filter", Owner, Step, security::seccomp),
     row(9, "program-9", "the step itself, running `true`", Everyone, Step, || program::runs(9)),
+
+    row(14, "registry", "a registry: Docker Hub's answers", Caller, Part("pull, and run of an image that is not there: import one"), registry::answers),
+    row(14, "program-14", "the step itself, running `true` of an image", Everyone, Step, || program::runs(14)),
 
     row(BEYOND, "ipc-namespace", "an IPC namespace", Inside, Part("the step ipc, to come"), namespaces::ipc),
     row(BEYOND, "time-namespace", "a time namespace", Inside, Part("the step clocks, to come"), namespaces::time),

@@ -165,14 +165,11 @@ impl Page {
 
 /// `step 4`, `steps 1 to 6`, `steps 1, 4 and 7`.
 pub fn steps_text(steps: &[Step]) -> String {
-    let numbers: Vec<u32> = steps.iter().map(|step| step.number()).collect();
-    let in_a_row = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-    let text = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let numbers: Vec<usize> = steps.iter().map(|step| step.number() as usize).collect();
     match numbers.as_slice() {
         [] => "no step".to_string(),
         [one] => format!("step {one}"),
-        [first, _, .., last] if in_a_row => format!("steps {first} to {last}"),
-        [most @ .., last] => format!("steps {} and {last}", text(most)),
+        many => format!("steps {}", evidence::steps::said(many)),
     }
 }
 

@@ -44,7 +44,14 @@ struct Token {
     access_token: Option<String>,
 }
 
-/// Asks at `realm` for a token for our repository.
+/// Gets a token for our repository: what to send as `Authorization` from here on.
+///
+/// The `values` of the challenge say where: a GET of `realm`, with their `service`, if there is
+/// one, and their `scope` in the query; token.md, "Requesting a Token". Without a scope, ours is
+/// `repository:PATH:pull`. Whoever has a `login` shows it there, anyone else gets a token too. But
+/// first `check` the realm: the registry has chosen it.
+///
+/// Exercise 14.1
 fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
     let realm = challenge.values.get("realm").context("the registry does not say where")?;
     check(realm, registry)?;
@@ -57,7 +64,11 @@ fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
     if let Some(login) = &registry.login {
         request = request.header("Authorization", login.basic());
     }
-    let response = request.call().map_err(answer::describe)?;
+    bearer(request.call().map_err(answer::describe)?, registry)
+}
+
+/// What an answer with a token is for.
+fn bearer(response: Response<Body>, registry: &Registry) -> Result<String> {
     if !response.status().is_success() {
         return Err(answer::explain(response, &registry.reference));
     }

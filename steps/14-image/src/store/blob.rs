@@ -2,18 +2,16 @@
 //! pull goes on from there; it gets its name only when its size and digest are right.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::fs::FlockOperation;
 
 use super::{Store, lock};
-use crate::digest::Verifier;
+use crate::digest::{Verifier, Wrong};
 use crate::manifest::Descriptor;
 use crate::source::Source;
-
-const BUFFER: usize = 128 << 10;
 
 impl Store {
     /// The blob that `descriptor` names, from the store or else from `source`. `progress` is told
@@ -37,12 +35,8 @@ impl Store {
         }
         let mut verifier = Verifier::new(descriptor.size);
         let come = receive(&mut partial, &mut verifier, descriptor, source, progress);
-        let come = come.inspect_err(|_| remove_if_empty(&path))?;
-        if let Err(error) = come.and_then(|()| verifier.finish(&descriptor.digest)) {
-            // What is wrong will not become right.
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
+        let come = come.and_then(|()| verifier.finish(&descriptor.digest));
+        come.inspect_err(|error| clean(&path, error))?;
         fs::rename(&path, self.blob_path(&descriptor.digest))
             .with_context(|| format!("cannot give {} its name", path.display()))?;
         self.blob(descriptor)?.context("it is gone again")
@@ -65,44 +59,29 @@ fn claim(path: &Path) -> Result<File> {
     }
 }
 
-fn remove_if_empty(path: &Path) {
-    if fs::metadata(path).is_ok_and(|it| it.len() == 0) {
+/// What has come stays for the next time; not if it is nothing, or wrong.
+fn clean(path: &Path, error: &anyhow::Error) {
+    let is_empty = || fs::metadata(path).is_ok_and(|it| it.len() == 0);
+    if error.is::<Wrong>() || is_empty() {
         let _ = fs::remove_file(path);
     }
 }
 
-/// All that is missing. The outer error is one after which the rest may still come; the inner one
-/// says that the content is wrong.
+/// What has come of it already, and then all that is missing.
 fn receive(
     partial: &mut File,
     verifier: &mut Verifier,
     descriptor: &Descriptor,
     source: &dyn Source,
     progress: &dyn Fn(u64) -> Result<()>,
-) -> Result<Result<()>> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match partial.read(&mut buffer).context("cannot read what has come of it")? {
-            0 => break,
-            length if verifier.update(&buffer[..length]).is_err() => {
-                return Ok(Err(anyhow::anyhow!("more than there is of it had come ({length})")));
-            }
-            length => progress(length as u64)?,
-        }
-    }
+) -> Result<()> {
+    verifier.pass(partial, |piece| progress(piece.len() as u64))?;
     if verifier.seen() == descriptor.size && descriptor.size > 0 {
-        return Ok(Ok(()));
+        return Ok(());
     }
-    let mut input = source.blob(descriptor, verifier.seen())?;
-    loop {
-        let length = input.read(&mut buffer).context("cannot receive it")?;
-        if length == 0 {
-            return Ok(Ok(()));
-        }
-        if let Err(error) = verifier.update(&buffer[..length]) {
-            return Ok(Err(error));
-        }
-        partial.write_all(&buffer[..length]).context("cannot write it")?;
-        progress(length as u64)?;
-    }
+    let mut rest = source.blob(descriptor, verifier.seen())?;
+    verifier.pass(&mut rest, |piece| {
+        partial.write_all(piece).context("cannot write it")?;
+        progress(piece.len() as u64)
+    })
 }

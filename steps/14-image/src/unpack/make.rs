@@ -162,7 +162,7 @@ impl Maker {
         self.buffer = Vec::new();
         for (path, time) in &self.times {
             // It may have been replaced by something else since.
-            if let Ok(directory) = place::open(self.place.root(), path) {
+            if let Ok(Some(directory)) = place::find(self.place.root(), path) {
                 set_time(&directory, *time)
                     .with_context(|| format!("cannot set the time of {path:?}"))?;
             }

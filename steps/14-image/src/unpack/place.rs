@@ -63,9 +63,9 @@ impl Place {
         {
             return Ok((directory.clone(), name));
         }
-        let directory = Arc::new(match open(&self.root, parent) {
-            Err(Errno::NOENT | Errno::NOTDIR) => self.make_parents(parent)?,
-            opened => opened.map_err(explain)?,
+        let directory = Arc::new(match find(&self.root, parent)? {
+            None => self.make_parents(parent)?,
+            Some(found) => found,
         });
         self.last = Some((parent.into(), directory.clone()));
         Ok((directory, name))
@@ -75,20 +75,21 @@ impl Place {
     pub fn existing_parent(&self, path: &Path) -> Result<(OwnedFd, OsString)> {
         let parent = path.parent().context("it is the layer itself")?;
         let name = path.file_name().context("it is the layer itself")?;
-        Ok((open(&self.root, parent).map_err(explain)?, name.to_os_string()))
+        let directory = find(&self.root, parent)?.ok_or(Errno::NOENT)?;
+        Ok((directory, name.to_os_string()))
     }
 
     fn make_parents(&mut self, path: &Path) -> Result<OwnedFd> {
         let mut reached = PathBuf::new();
-        let mut directory = open(&self.root, &reached)?;
+        let mut directory = self.root.try_clone().context("cannot copy a descriptor")?;
         for name in path {
             reached.push(name);
-            directory = match open(&self.root, &reached) {
-                Err(Errno::NOENT | Errno::NOTDIR) => {
+            directory = match find(&self.root, &reached)? {
+                None => {
                     self.imply(&directory, name, &reached)?;
-                    open(&self.root, &reached).map_err(explain)?
+                    find(&self.root, &reached)?.ok_or(Errno::NOENT)?
                 }
-                opened => opened.map_err(explain)?,
+                Some(found) => found,
             };
         }
         Ok(directory)
@@ -122,16 +123,23 @@ impl Place {
     }
 }
 
-/// Opens a directory below `root`; links are followed as long as they stay there.
-pub fn open(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+/// Opens the directory `path` below `root`, which is `""`, too; `None`: there is none.
+///
+/// The archive may have made any symbolic link on the way. The kernel follows them as long as they
+/// stay below `root`, openat2(2): RESOLVE_BENEATH, and no magic links, no other file system. ENOENT
+/// and ENOTDIR mean that there is no such directory. EAGAIN means that something was renamed
+/// meanwhile, anywhere on the host: ask again. For all other errors there is `explain`.
+///
+/// Exercise 14.3
+pub fn find(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
     let path = if path == Path::new("") { Path::new(".") } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     loop {
         match openat2(root, path, flags, Mode::empty(), resolve) {
-            // Something was renamed meanwhile, somewhere on the host: ask again.
             Err(Errno::AGAIN) => {}
-            opened => return opened,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            opened => return opened.map(Some).map_err(explain),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::kit::tar::{Header, Tar};
 use super::super::{Case, Image};
+use evidence::oci::Tar;
+use evidence::oci::archive::Header;
 
 fn case(name: &'static str, words: &'static str, tar: Tar) -> Case {
     Case { name, words, flags: vec![], image: Image::Tar(tar.end()) }

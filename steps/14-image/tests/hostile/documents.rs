@@ -7,9 +7,8 @@ use image::digest::Digest;
 use image::media::{DOCKER_LIST, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 use serde_json::{Value, json};
 
-use super::super::kit::layout::{Layer, Layout};
-use super::super::kit::tar::Tar;
 use super::super::{Case, Image};
+use evidence::oci::{Layer, Layout, Tar};
 
 type Make = fn(&Layout) -> Result<()>;
 

@@ -1,11 +1,11 @@
 //! Compressed layers: cut, changed, and such as unpack to far more than they are.
 
 use anyhow::Result;
-use image::digest::Digest;
 use image::media;
 
-use super::super::kit::layout::{Layer, gzip};
-use super::super::kit::tar::Tar;
+use evidence::oci::{Layer, Tar, digest};
+
+use super::super::kit::packed::{Packed, gzip};
 use super::super::{Case, Image};
 
 fn case(name: &'static str, words: &'static str, layer: Layer) -> Case {
@@ -107,8 +107,7 @@ fn bombs() -> Result<Vec<Case>> {
     let many = (0..300).fold(Tar::new(), |tar, it| tar.file(&format!("f{it}"), b"")).end();
     let endless = vec![0; 20 << 20];
     let gzip_type = format!("{}+gzip", media::OCI_LAYER);
-    let behind =
-        Layer { blob: gzip(&endless)?, diff_id: Digest::of(&endless), media_type: gzip_type };
+    let behind = Layer { blob: gzip(&endless)?, diff_id: digest(&endless), media_type: gzip_type };
     Ok(vec![
         bounded("a gzip bomb", "max-size", &["--max-size", "1m"], Layer::gzip(&zeros)?),
         bounded("a zstd bomb", "max-size", &["--max-size", "1m"], Layer::zstd(&zeros)?),

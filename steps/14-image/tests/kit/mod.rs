@@ -2,9 +2,8 @@
 //! user, archives and layouts made byte by byte, servers on loopback.
 #![allow(dead_code)]
 
-pub mod layout;
+pub mod packed;
 pub mod server;
-pub mod tar;
 pub mod tree;
 
 use std::fs;
@@ -52,19 +51,20 @@ pub fn main(tests: &[Test]) -> ExitCode {
                 Ok(()) => passed += 1,
                 Err(error) if error.is::<Skipped>() => {
                     skipped += 1;
-                    println!("skipped {title}: {error}");
+                    println!("skipped: {title}: {error}");
                     continue;
                 }
                 Err(error) => {
                     failed += 1;
-                    println!("FAILED  {title}: {error:#}");
+                    println!("test {title} ... FAILED\n{error:#}");
                     continue;
                 }
             }
-            println!("ok      {title}");
+            println!("test {title} ... ok");
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    let outcome = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {outcome}. {passed} passed; {failed} failed; {skipped} ignored");
     ExitCode::from(u8::from(failed > 0))
 }
 
@@ -244,18 +244,13 @@ impl Drop for Place {
     }
 }
 
-/// The programs of other people that a test needs: as root they are installed.
+/// The programs of other people that a test needs: scripts/test installs them.
 pub fn need(packages: &[(&str, &str)]) -> Result<()> {
     let found = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|it| it.join(program).is_file())
     };
     for (program, package) in packages {
-        if !found(program) && geteuid().is_root() {
-            let mut apt = Command::new("apt-get");
-            apt.args(["install", "-y", "-qq", "--no-install-recommends", package]);
-            let _ = finish(apt);
-        }
         ensure!(found(program), Skipped(format!("{program} is missing (package {package})")));
     }
     Ok(())

@@ -7,7 +7,7 @@ use nix::{
 };
 
 use super::super::trial::untried;
-use crate::{checkout, place::Place, steps::Step};
+use crate::{checkout, image, place::Place, steps::Step};
 
 /// Runs `true` in a container of this step, with a limit if that is what the step is about.
 pub fn runs(number: u32) -> Result<String> {
@@ -26,7 +26,11 @@ pub fn runs(number: u32) -> Result<String> {
         // The host's links stay as they are: the step's host is this namespace.
         unshare(CloneFlags::CLONE_NEWNET)?;
     }
-    match Place::Here.trial(step, step.name() == "cgroups")? {
+    let tried = Place::Here.trial(step, step.name() == "cgroups");
+    if !step.takes_root() {
+        image::forget_temporary();
+    }
+    match tried? {
         None => Ok(String::new()),
         Some(reason) => bail!(reason),
     }

@@ -1,16 +1,19 @@
-//! OCI image layouts made by hand: right ones, and ones that lie.
+//! OCI image layouts on disk, image-spec, image-layout.md.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use image::digest::Digest;
-use image::media;
 use serde_json::{Value, json};
-use std::io::Write;
 
+use super::digest;
+
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A directory that may hold several images.
 pub struct Layout {
     pub path: PathBuf,
 }
@@ -22,10 +25,15 @@ impl Layout {
         Ok(Layout { path: path.into() })
     }
 
+    /// Where a blob stands.
+    pub fn file(&self, digest: &str) -> PathBuf {
+        self.path.join("blobs").join(digest.replace(':', "/"))
+    }
+
     /// Puts a blob there; gives its descriptor.
     pub fn blob(&self, media_type: &str, bytes: &[u8]) -> Result<Value> {
-        let digest = Digest::of(bytes);
-        fs::write(self.path.join("blobs/sha256").join(digest.hex()), bytes)?;
+        let digest = digest(bytes);
+        fs::write(self.file(&digest), bytes)?;
         Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
     }
 
@@ -34,8 +42,7 @@ impl Layout {
     }
 
     pub fn write_index(&self, manifests: &[Value]) -> Result<()> {
-        let index =
-            json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests});
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         Ok(fs::write(self.path.join("index.json"), index.to_string())?)
     }
 
@@ -48,46 +55,30 @@ impl Layout {
 
     /// Its manifest alone; gives the descriptor.
     pub fn manifest(&self, layers: &[Layer], run: Value, architecture: &str) -> Result<Value> {
-        let diff_ids: Vec<&Digest> = layers.iter().map(|it| &it.diff_id).collect();
+        let diff_ids: Vec<&String> = layers.iter().map(|it| &it.diff_id).collect();
         let config = json!({"os": "linux", "architecture": architecture, "config": run,
             "rootfs": {"type": "layers", "diff_ids": diff_ids}});
-        let config = self.json(media::OCI_CONFIG, &config)?;
+        let config = self.json(CONFIG, &config)?;
         let layers = layers.iter().map(|it| self.blob(&it.media_type, &it.blob));
         let layers = layers.collect::<Result<Vec<Value>>>()?;
-        let manifest = json!({"schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
             "config": config, "layers": layers});
-        self.json(media::OCI_MANIFEST, &manifest)
+        self.json(MANIFEST, &manifest)
     }
 }
 
 /// A layer, packed or not.
+#[derive(Clone)]
 pub struct Layer {
     pub blob: Vec<u8>,
-    pub diff_id: Digest,
+    /// The digest of what it unpacks to.
+    pub diff_id: String,
     pub media_type: String,
 }
 
 impl Layer {
     pub fn plain(tar: &[u8]) -> Layer {
-        Layer { blob: tar.into(), diff_id: Digest::of(tar), media_type: media::OCI_LAYER.into() }
-    }
-
-    pub fn gzip(tar: &[u8]) -> Result<Layer> {
-        let blob = gzip(tar)?;
-        Ok(Layer {
-            blob,
-            diff_id: Digest::of(tar),
-            media_type: format!("{}+gzip", media::OCI_LAYER),
-        })
-    }
-
-    pub fn zstd(tar: &[u8]) -> Result<Layer> {
-        let blob = zstd::encode_all(tar, 3)?;
-        Ok(Layer {
-            blob,
-            diff_id: Digest::of(tar),
-            media_type: format!("{}+zstd", media::OCI_LAYER),
-        })
+        Layer { blob: tar.into(), diff_id: digest(tar), media_type: LAYER.into() }
     }
 
     /// With another blob than one that unpacks to the diff id.
@@ -95,10 +86,4 @@ impl Layer {
         self.blob = blob;
         self
     }
-}
-
-pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?)
 }

@@ -1,0 +1,97 @@
+//! A root directory as an image, for step 14: an OCI image layout of one layer. What is ours in it becomes
+//! root's, as in most images, and its config says nothing that the command line could not.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::geteuid;
+use serde_json::json;
+use tar::{Builder, Header};
+
+use crate::oci::{Layer, Layout};
+
+/// Writes the image of `root` into the directory `to`, which is made.
+pub fn save(root: &Path, to: &Path) -> Result<()> {
+    let layer = layer(root).with_context(|| format!("cannot pack {}", root.display()))?;
+    let written = Layout::new(to).and_then(|layout| {
+        let image = layout.manifest(&[Layer::plain(&layer)], json!({}), architecture())?;
+        layout.write_index(&[image])
+    });
+    written.with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Has step 14's program import what [`save`] has written, under a name.
+pub fn import(mut program: Command, layout: &Path, store: &Path, name: &str) -> Result<()> {
+    program.arg("--store").arg(store).arg("import").arg(layout).arg(name);
+    let output = program.output();
+    let output =
+        output.with_context(|| format!("cannot run {}", program.get_program().display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+    ensure!(output.status.success(), "{}", error.unwrap_or(&said));
+    Ok(())
+}
+
+/// As Go and the OCI specifications call it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A tar of all that is in `root`.
+fn layer(root: &Path) -> Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    add(&mut tar, root, Path::new(""))?;
+    tar.into_inner().context("cannot end the archive")
+}
+
+/// What is in one directory, and below it.
+fn add(tar: &mut Builder<Vec<u8>>, root: &Path, below: &Path) -> Result<()> {
+    let directory = root.join(below);
+    let act = || format!("cannot read {}", directory.display());
+    let mut names: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(act)? {
+        names.push(below.join(entry.with_context(act)?.file_name()));
+    }
+    // The same directory is the same layer.
+    names.sort();
+    names.iter().try_for_each(|name| add_one(tar, root, name))
+}
+
+fn add_one(tar: &mut Builder<Vec<u8>>, root: &Path, name: &Path) -> Result<()> {
+    let path = root.join(name);
+    let act = || format!("cannot pack {}", path.display());
+    let status = path.symlink_metadata().with_context(act)?;
+    let kind = status.file_type();
+    if kind.is_socket() {
+        return Ok(());
+    }
+    let mut header = Header::new_gnu();
+    header.set_metadata(&status);
+    if status.uid() == geteuid().as_raw() {
+        header.set_uid(0);
+        header.set_gid(0);
+    }
+    if kind.is_symlink() {
+        let target = fs::read_link(&path).with_context(act)?;
+        header.set_size(0);
+        return tar.append_link(&mut header, name, target).with_context(act);
+    }
+    if kind.is_file() {
+        let content = File::open(&path).with_context(act)?;
+        return tar.append_data(&mut header, name, content).with_context(act);
+    }
+    header.set_size(0);
+    tar.append_data(&mut header, name, io::empty()).with_context(act)?;
+    match kind.is_dir() {
+        true => add(tar, root, name),
+        false => Ok(()),
+    }
+}
