@@ -47,8 +47,8 @@ pub fn explained(program: &Path, said: &str) -> String {
 
 /// Whether it can list what a new store holds: that needs none of the exercises.
 fn knows_subcommands(program: &Path) -> bool {
-    let listed = tempfile::tempdir().and_then(|store| {
-        Command::new(program).arg("list").env("IMAGE_STORE", store.path()).output()
+    let listed = tempfile::tempdir().and_then(|dir| {
+        Command::new(program).arg("list").env("IMAGE_STORE", dir.path().join("store")).output()
     });
     listed.is_ok_and(|output| output.status.success())
 }
