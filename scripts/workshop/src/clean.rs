@@ -73,7 +73,7 @@ fn temporary(parent: &Path, report: &mut Report) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
         let attack = name.starts_with("attack-") && path.join("root/attack").exists();
-        let lab = name.starts_with("lab-") && path.join("workshop").exists();
+        let lab = name.starts_with("lab-") && path.join("workshop").exists() && !boots_from(&path);
         let compare = name.starts_with("compare-") && path.join("root/probe").exists();
         let images = name.starts_with(image::TEMPORARY) && path.join("oci-layout").exists();
         let own = entry.metadata().is_ok_and(|status| status.uid() == geteuid().as_raw());
@@ -81,6 +81,14 @@ fn temporary(parent: &Path, report: &mut Report) {
             report.note(&path.display().to_string(), remove(&path));
         }
     }
+}
+
+/// Whether a lab runs in this directory, perhaps of another checkout: the kernel's command line names it.
+fn boots_from(directory: &Path) -> bool {
+    let guest = format!("GUEST={}", directory.display()).into_bytes();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| line.split(|byte| *byte == 0).any(|word| word == guest))
 }
 
 /// Removes a directory, also one with overlayfs's `work/work` in it, which nobody may enter.

@@ -266,8 +266,10 @@ fn nothing_leaves_the_layer(context: &Context) -> Result<()> {
     Ok(())
 }
 
+type Files = BTreeMap<PathBuf, (Vec<u8>, u32, u64)>;
+
 /// What a directory holds, with what is in each file.
-fn files(directory: &Path) -> Result<BTreeMap<PathBuf, (Vec<u8>, u32, u64)>> {
+fn files(directory: &Path) -> Result<Files> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
