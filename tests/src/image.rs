@@ -31,9 +31,26 @@ pub fn import(mut program: Command, layout: &Path, store: &Path, name: &str) -> 
     let output =
         output.with_context(|| format!("cannot run {}", program.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
-    ensure!(output.status.success(), "{}", error.unwrap_or(&said));
+    ensure!(output.status.success(), "{}", explained(program.get_program().as_ref(), &said));
     Ok(())
+}
+
+/// The line of error in what step 14's program said when it failed. One that still has the main.rs of
+/// the step before takes every subcommand for a root directory, and says what leads nowhere.
+pub fn explained(program: &Path, said: &str) -> String {
+    if !knows_subcommands(program) {
+        return "error: step 14 is not wired in main.rs yet: it has no subcommands".into();
+    }
+    let error = said.lines().find(|line| line.starts_with("error: "));
+    error.unwrap_or(said.trim()).to_string()
+}
+
+/// Whether it can list what a new store holds: that needs none of the exercises.
+fn knows_subcommands(program: &Path) -> bool {
+    let listed = tempfile::tempdir().and_then(|dir| {
+        Command::new(program).arg("list").env("IMAGE_STORE", dir.path().join("store")).output()
+    });
+    listed.is_ok_and(|output| output.status.success())
 }
 
 /// As Go and the OCI specifications call it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -110,6 +110,11 @@ impl Scene {
         if images.join(&name).exists() {
             return Ok((images.join("store"), name));
         }
+        // What cannot import any image is asked once, not by each of a hundred checks.
+        let failed = images.join("failed");
+        if let Ok(said) = fs::read_to_string(&failed) {
+            bail!("{said}");
+        }
         fs::create_dir_all(&images).context("cannot make a directory for images")?;
         chown(&images, user, user).context("cannot give it to who runs the step")?;
         let saved = TempDir::new_in(&self.dir).context("cannot make a directory")?;
@@ -119,8 +124,12 @@ impl Scene {
         if let Some(user) = user {
             program.uid(user).gid(user);
         }
-        image::import(program, saved.path(), &images.join("store"), &name)
-            .with_context(|| format!("cannot import {} as an image", root.display()))?;
+        let imported = image::import(program, saved.path(), &images.join("store"), &name)
+            .with_context(|| format!("cannot import {} as an image", root.display()));
+        if let (true, Err(error)) = (shared, &imported) {
+            fs::write(failed, format!("{error:#}")).context("cannot note the error")?;
+        }
+        imported?;
         fs::write(images.join(&name), "").context("cannot note the image")?;
         Ok((images.join("store"), name))
     }

@@ -51,7 +51,12 @@ pub fn explain_here(args: &Args) -> Result<i32> {
         flags.extend(["--network", "none"].map(String::from));
     }
     let mut command = Command::new(scene.program(step));
-    command.args(scene.arguments(step, &flags, &scene.root(), None)?).args(["/bin/act", "probe"]);
+    let Ok(arguments) = scene.arguments(step, &flags, &scene.root(), None) else {
+        // The checks have said why there is no image.
+        println!("null");
+        return scene.remove().map(|()| 0);
+    };
+    command.args(arguments).args(["/bin/act", "probe"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let found = explain(&mut command)?.map(|found| Why {
         call: found.call,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::{Context, Run};
+use crate::image::explained;
 use crate::oci::{Layer, Layout, Tar};
 use crate::run::{Outcome, run};
 
@@ -40,9 +41,13 @@ impl<'a> Own<'a> {
         self.dir.path().join("store")
     }
 
+    fn program(&self) -> PathBuf {
+        self.context.scene.program(self.context.step)
+    }
+
     /// `image ARGUMENT…`, to its end.
     pub fn image(&self, arguments: &[&str]) -> Result<Outcome> {
-        let mut command = Command::new(self.context.scene.program(self.context.step));
+        let mut command = Command::new(self.program());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.dir.path()).env("IMAGE_STORE", self.store()).args(arguments);
         run(&mut command)
@@ -51,7 +56,8 @@ impl<'a> Own<'a> {
     /// The same, which must succeed.
     pub fn ok(&self, arguments: &[&str]) -> Result<()> {
         let outcome = self.image(arguments)?;
-        ensure!(outcome.code() == 0, "image {}: {outcome}", arguments.join(" "));
+        let said = || explained(&self.program(), &outcome.stderr);
+        ensure!(outcome.code() == 0, "image {}: {}", arguments[0], said());
         Ok(())
     }
 

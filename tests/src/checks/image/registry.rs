@@ -70,6 +70,8 @@ pub fn pulled_when_missing(context: &Context) -> Result<()> {
             Ok(false)
         };
         let registry = registry(content(&own)?, Box::new(counted))?;
+        // The store is new: no image is there.
+        own.ok(&["list"])?;
         let read = || own.container(&name(&registry)).run(&["read /x"]);
         expect("a file of the image", read()?.answer(0)?, r#"ok "x""#)?;
         let first = asked.swap(0, Ordering::Relaxed);
