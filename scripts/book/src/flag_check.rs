@@ -48,8 +48,9 @@ fn given(line: &str) -> Result<()> {
 /// What may stand around a word.
 const QUOTES: &[char] = &['"', '\'', '`', '(', ')'];
 
-/// The flags before the root directory.
+/// The flags before the root directory, or before the image and behind the word for what to do with it.
 fn taken(step: Step, words: &[&str]) -> Result<()> {
+    let words = if step.takes_root() { words } else { words.get(1..).unwrap_or_default() };
     let own: Vec<_> = Step::all().filter(|it| *it <= step).flat_map(flags::of_step).collect();
     let mut words = words.iter();
     while let Some(word) = words.next().filter(|it| it.starts_with('-')) {
@@ -98,6 +99,7 @@ mod tests {
             "# (step7 --memory 64m --name=x rootfs ls --color & echo)",
             "# sh -c 'x; step4 -v $PWD/vol:/mnt:ro rootfs touch /a'",
             "cargo workshop run 9 -- --diff rootfs ls",
+            "step14 pull --platform linux/arm64 --timeout 5 localhost:5000/a",
             "step99 --nothing",
         ] {
             given(good).unwrap_or_else(|error| panic!("{good}: {error}"));
@@ -105,6 +107,7 @@ mod tests {
         let error = |line: &str| given(line).unwrap_err().to_string();
         assert_eq!(error("# step4 --memory 64m rootfs"), "step 4, mount has no flag --memory");
         assert_eq!(error("$ step7 --memory 1m --size 2 r"), "step 7, cgroups has no flag --size");
+        assert_eq!(error("$ step14 run --sise 1 a"), "step 14, image has no flag --sise");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn of_step(step: Step) -> Vec<Arg> {
         "cgroups" => cgroups::Args::augment_args(command),
         "overlay" => overlay::Args::augment_args(command),
         "seccomp" => seccomp::Args::augment_args(command),
+        "image" => image::container::Args::augment_args(command),
         _ => command,
     };
     command.get_arguments().filter(|arg| !arg.is_positional()).cloned().collect()

@@ -15,6 +15,9 @@ pub struct Names {
 /// Which kinds of namespaces there are.
 const NAMESPACES: &str = "cgroup|ipc|mnt|net|pid|time|user|uts";
 
+/// The kind of what is named by its content.
+const DIGEST: &str = "digest";
+
 /// What is looked for; the kinds in the order in which they are tried.
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     let parts = [
@@ -23,6 +26,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
         &format!(r"\b(?<listed>40265\d{{5}})(?<gap> +)(?<kind>{NAMESPACES})\b"),
         r"\b(?<bare>40265\d{5})\b",
         r"\bsecret (?<secret>[0-9a-f]{8})\b",
+        r"\b(?<digest>[0-9a-f]{64}|[0-9a-f]{12})\b",
         r"/tmp/(?<stem>[a-z-]+)-(?<made>[0-9A-Za-z]{6})\b",
         r"\b(?<mac>(?:[0-9a-f]{2}:){5}[0-9a-f]{2})\b",
         r"(?<address>127\.0\.0\.1|\[::1\]):(?<port>\d{5})\b",
@@ -82,6 +86,9 @@ impl Names {
         if let Some(secret) = part("secret") {
             return Some(format!("secret [{}]", self.upper("secret", secret)));
         }
+        if let Some(digest) = part("digest") {
+            return self.digest(digest);
+        }
         if let (Some(stem), Some(made)) = (part("stem"), part("made")) {
             // Letters of both cases or digits: no word of ours.
             let word = made.chars().all(|it| it.is_ascii_lowercase());
@@ -95,6 +102,15 @@ impl Names {
             return Some(format!("{address}:[{}]", self.upper("port", port)));
         }
         part("time").map(|_| "HH:MM:SS".into()).or(part("date").map(|_| "DATE".into()))
+    }
+
+    /// The name of content: `sha256:[A]`. Its first twelve digits, as people are shown them, are the same
+    /// thing if all of it was seen before; else they are any number.
+    fn digest(&mut self, digits: &str) -> Option<String> {
+        let mut seen = self.given.keys().filter(|(kind, _)| *kind == DIGEST).map(|(_, it)| it);
+        let whole = seen.find(|it| it.starts_with(digits)).cloned();
+        let whole = whole.or_else(|| (digits.len() == 64).then(|| digits.into()))?;
+        Some(format!("[{}]", self.upper(DIGEST, &whole)))
     }
 
     /// A number is a process if it is one of those that were given to processes meanwhile.
@@ -172,6 +188,16 @@ mod tests {
         assert_eq!(line("31 22 0:28 / /proc rw"), "[A] [B] [a] / /proc rw");
         assert_eq!(line("127.0.0.1:42749"), "127.0.0.1:[A]");
         assert_eq!(line("at 12:30:01, Nov 25 18:57"), "at HH:MM:SS, DATE");
+    }
+
+    #[test]
+    fn a_digest_is_known_by_its_first_digits() {
+        let mut names = Names::default();
+        let mut line = |text: &str| names.line(text, &(27000..=27100));
+        let [one, other] =
+            ["12ab34cd56ef", "aaaaaaaaaaaa"].map(|it| it.repeat(6)[..64].to_string());
+        assert_eq!(line(&format!("sha256:{one} {other}")), "sha256:[A] [B]");
+        assert_eq!(line("layer 12ab34cd56ef, not 123456123456"), "layer [A], not 123456123456");
     }
 
     #[test]

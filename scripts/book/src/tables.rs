@@ -60,7 +60,11 @@ pub fn attacks(place: &Place) -> Result<String> {
         let mut finder = Attacks::default();
         finder.visit_file(&source::parse(&file, &read(&file)?)?);
         for (name, claim) in finder.found {
-            let before = step.before().map_or("no container", |step| step.name());
+            let before = match step.before() {
+                // Nothing before it unpacks anything.
+                _ if !step.takes_root() => "a plain loop",
+                before => before.map_or("no container", |step| step.name()),
+            };
             let number = step.number();
             let _ = writeln!(
                 table,
@@ -114,6 +118,7 @@ mod tests {
         let here = Place::here().unwrap();
         let attacks = attacks(&here).unwrap();
         assert!(attacks.contains("| 4 | `double-chroot` | leaves a chroot by"), "{attacks}");
+        assert!(attacks.contains("| 14 | `dots` | names a file above"), "{attacks}");
         let matrix = matrix(&here).unwrap();
         for step in Step::all() {
             assert!(attacks.contains(&format!("\n| {} | `", step.number())), "{attacks}");

@@ -1,4 +1,4 @@
-//! What transcripts are run with: the steps' programs under the names `step1` to `step9`, the companion
+//! What transcripts are run with: the steps' programs under names like `step9`, the companion
 //! with all that it needs, a root directory, and the files that say who the users are. A directory that is
 //! gone when this is dropped.
 
@@ -56,6 +56,11 @@ impl Kit {
             take(&from.join(name), &to.join("bin").join(name))?;
             take(&from.join(&attack), &to.join("bin").join(&attack))?;
             symlink(format!("/srv/bin/{name}"), to.join(format!("path/step{}", step.number())))?;
+        }
+        // For the chapter on images; it lives and dies with the stand-in in which it is started.
+        symlink("/srv/scripts/registry", to.join("path/registry"))?;
+        if let Some(server) = on_path("docker-registry") {
+            take(&server, &to.join("path/docker-registry"))?;
         }
         let cargo = to.join("path/cargo");
         write(&cargo, "#!/bin/sh\nshift\nexec /srv/bin/workshop \"$@\"\n")?;
@@ -118,6 +123,12 @@ fn build(step: Step) -> Result<()> {
 }
 
 /// A second name for a program, or else a copy.
+/// Where our PATH has a program: it may be where only this test looks.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|it| it.join(name)).find(|it| it.is_file())
+}
+
 fn take(from: &Path, to: &PathBuf) -> Result<()> {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
