@@ -62,7 +62,11 @@ fn parsed(lines: &[Line]) -> Result<(String, Vec<Answer>)> {
             }
             (_, Some(answer)) => match text.strip_prefix('>') {
                 Some(why) => append(&mut answer.why, why.trim()),
-                None => append(&mut answer.text, text),
+                None => {
+                    let belongs = text.is_empty() || line.text.starts_with(' ');
+                    ensure!(belongs, "this does not belong to an answer: {text}");
+                    append(&mut answer.text, text);
+                }
             },
             (_, None) => append(&mut question, line.text),
         }
@@ -108,5 +112,7 @@ mod tests {
         assert_eq!(error(&QUESTION.replace("[x]", "[ ]")), "no answer of this question is right");
         let mute = error(&QUESTION.replace("  > It is.\n", ""));
         assert_eq!(mute, "an answer has no explanation: b");
+        let second = error(&QUESTION.replace("</div>", "**2. And which?**\n\n- [x] c\n\n</div>"));
+        assert_eq!(second, "this does not belong to an answer: **2. And which?**");
     }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use crate::{shown::shown, steps::Step};
+
 /// Moves `what` below `my/aside/` and returns where it is now.
 pub fn move_there(my: &Path, what: &Path) -> Result<PathBuf> {
     let to = place(my, what)?;
@@ -23,6 +25,15 @@ pub fn copy_there(my: &Path, what: &Path) -> Result<PathBuf> {
     fs::copy(what, &to)
         .with_context(|| format!("cannot copy {} to {}", what.display(), to.display()))?;
     Ok(to)
+}
+
+/// Moves a whole step there to make room for another, and says where it is and how to have it back.
+pub fn make_room(my: &Path, step: Step, package: &Path) -> Result<()> {
+    let kept = move_there(my, package)?;
+    let (kept, package) = (shown(&kept), shown(package));
+    println!("  your {step}, as it was, is kept in {kept}");
+    println!("  to have it back: rm -r {package} && mv {kept} {package}");
+    Ok(())
 }
 
 /// `my/aside/2026-11-21-15.04.05-steps-05-net-src-lib.rs`, with a number if there is one already.

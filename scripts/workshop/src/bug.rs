@@ -100,10 +100,7 @@ fn of_step(step: Step) -> Result<Vec<Bug>> {
 fn hand_out(my: &My, step: Step, bug: &Bug) -> Result<()> {
     let package = my.package(step);
     if package.exists() {
-        println!(
-            "  your {step} of before is kept in {}",
-            shown(&aside::move_there(my.dir(), &package)?)
-        );
+        aside::make_room(my.dir(), step, &package)?;
     }
     Handout::reference(step)?.write(&package)?;
     bug.apply(my.dir())?;

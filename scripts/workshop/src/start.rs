@@ -111,8 +111,7 @@ fn hand_out(my: &My, step: Step) -> Result<()> {
         return Ok(());
     }
     if package.exists() {
-        let kept = aside::move_there(my.dir(), &package)?;
-        println!("  your {step} of before is kept in {}", shown(&kept));
+        aside::make_room(my.dir(), step, &package)?;
     }
     skeleton.write(&package)
 }

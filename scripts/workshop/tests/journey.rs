@@ -209,6 +209,10 @@ fn nothing_is_overwritten() -> Result<()> {
         ensure!(learner.has_aside(text), "{text} is lost");
     }
     ensure!(contains(&learner.my.path().join("Cargo.toml"), "# my remark"), "a remark is lost");
+    let back = said.lines().find_map(|line| line.trim().strip_prefix("to have it back: "));
+    let typed =
+        Command::new("sh").args(["-c", back.context("start names no way back")?]).status()?;
+    ensure!(typed.success() && learner.reads(1, "src/notes.rs")?.contains("my notes"), "{back:?}");
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "map-of-one-id",
-        asks: "Does a user without a range get a map of his own id alone, and is setgroups denied?",
+        asks: "Does a user without a range get a map of their own id alone, and is setgroups denied?",
         look_at: "maps.rs: Maps::write; user_namespaces(7): setgroups",
         exercise: "6.1",
         needs: &[Need::Ordinary],
