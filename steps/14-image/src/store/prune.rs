@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Store, lock};
+use super::{OURS, Store, lock};
 use crate::unpack::remove;
 
 /// How much went.
@@ -23,10 +23,10 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Removes images without a name, then whatever no image needs.
-    pub fn prune(&self) -> Result<Pruned> {
+    /// Removes images without a name, or all of them, then whatever no image needs.
+    pub fn prune(&self, all: bool) -> Result<Pruned> {
         let before = self.images()?.len();
-        self.change(|images| images.retain(|it| it.name.is_some()))?;
+        self.change(|images| images.retain(|it| it.name.is_some() && !all))?;
         let mut pruned = self.sweep()?;
         pruned.images = before - self.images()?.len();
         Ok(pruned)
@@ -52,6 +52,17 @@ impl Store {
             false => self.remove_tree("locks", name),
         })?;
         Ok(pruned)
+    }
+
+    /// Removes the store itself, which holds nothing any more, and the directory that was made for
+    /// it.
+    pub fn remove(self) -> Result<()> {
+        let act = || format!("cannot remove {}", self.path.display());
+        fs::remove_dir_all(&self.path).with_context(act)?;
+        let parent = self.path.parent().filter(|it| it.ends_with(OURS));
+        // Somebody may keep another store there.
+        let _ = parent.map(fs::remove_dir);
+        Ok(())
     }
 
     /// The names of all blobs and unpacked layers of all images.
