@@ -10,6 +10,7 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, Uri};
 
+use super::credentials::Login;
 use super::http::is_loopback;
 use super::{Registry, answer};
 
@@ -28,7 +29,7 @@ pub fn authorization(registry: &Registry, response: &Response<Body>) -> Result<S
         let login = registry.login.as_ref();
         let login = login
             .with_context(|| format!("there is no login for {} here", registry.reference.registry));
-        return Ok(login.map_err(|it| it.context(hint(registry)))?.basic());
+        return login.map_err(|it| it.context(hint(registry)))?.basic();
     }
     bail!("the registry wants to know who we are in a way that is not known here")
 }
@@ -44,20 +45,9 @@ struct Token {
     access_token: Option<String>,
 }
 
-/// Asks at `realm` for a token for our repository.
+/// Gets a token for our repository.
 fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
-    let realm = challenge.values.get("realm").context("the registry does not say where")?;
-    check(realm, registry)?;
-    let scope = format!("repository:{}:pull", registry.reference.path);
-    let scope = challenge.values.get("scope").unwrap_or(&scope);
-    let mut request = registry.agent.get(realm).query("scope", scope);
-    if let Some(service) = challenge.values.get("service") {
-        request = request.query("service", service);
-    }
-    if let Some(login) = &registry.login {
-        request = request.header("Authorization", login.basic());
-    }
-    let response = request.call().map_err(answer::describe)?;
+    let response = ask(registry, challenge)?;
     if !response.status().is_success() {
         return Err(answer::explain(response, &registry.reference));
     }
@@ -70,6 +60,32 @@ fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
         "the token has characters that none has"
     );
     Ok(format!("Bearer {token}"))
+}
+
+/// Asks at the challenge's realm: with an identity token as OAuth 2 has it (docs/content/spec/auth/
+/// oauth.md), else with GET, and with the password if there is one.
+fn ask(registry: &Registry, challenge: &Challenge) -> Result<Response<Body>> {
+    let get = |key: &str| challenge.values.get(key).map(String::as_str);
+    let realm = get("realm").context("the registry does not say where")?;
+    check(realm, registry)?;
+    let ours = format!("repository:{}:pull", registry.reference.path);
+    let mut asked = vec![("scope", get("scope").unwrap_or(&ours))];
+    asked.extend(get("service").map(|service| ("service", service)));
+    let answered = match &registry.login {
+        Some(Login::Identity(token)) => {
+            asked.extend([("grant_type", "refresh_token"), ("refresh_token", token)]);
+            asked.push(("client_id", "container-workshop"));
+            registry.agent.post(realm).send_form(asked)
+        }
+        login => {
+            let mut request = registry.agent.get(realm).query_pairs(asked);
+            if let Some(login) = login {
+                request = request.header("Authorization", login.basic()?);
+            }
+            request.call()
+        }
+    };
+    answered.map_err(answer::describe)
 }
 
 /// The registry chooses where our password goes: not to whoever listens on the way there.
