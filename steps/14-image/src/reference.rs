@@ -138,10 +138,11 @@ impl Reference {
 
     /// As people write it: without what a short name means anyway.
     pub fn short(&self) -> String {
-        let text = self.to_string();
-        let hub = text.strip_prefix(HUB).and_then(|rest| rest.strip_prefix('/'));
-        let rest = hub.unwrap_or(&text);
-        rest.strip_prefix("library/").filter(|_| hub.is_some()).unwrap_or(rest).to_string()
+        let full = self.to_string();
+        let path = full.strip_prefix(HUB).and_then(|it| it.strip_prefix('/'));
+        let official = path.and_then(|it| it.strip_prefix(OFFICIAL)?.strip_prefix('/'));
+        let means_us = |it: &&str| it.parse().is_ok_and(|it: Reference| it == *self);
+        official.into_iter().chain(path).find(means_us).unwrap_or(&full).to_string()
     }
 }
 
@@ -198,5 +199,6 @@ mod tests {
         assert_eq!(short("docker.io/library/alpine"), "alpine:latest");
         assert_eq!(short("a/b:c"), "a/b:c");
         assert_eq!(short("localhost:5000/library/x"), "localhost:5000/library/x:latest");
+        assert_eq!(short("docker.io/library/localhost/x"), "library/localhost/x:latest");
     }
 }
