@@ -451,6 +451,8 @@ fn prune_all(place: &Place) -> Result<()> {
     let mut ours = place.image(&["prune", "--all"])?;
     let directory = place.directory("home/container-workshop")?;
     fs::rename(place.store(), directory.join("images"))?;
+    // Also when nothing can be made of it any more.
+    fs::write(directory.join("images/index.json"), "{")?;
     ours.env("IMAGE_STORE", directory.join("images"));
     let outcome = finish(ours)?;
     ensure!(outcome.stdout.contains("2 unpacked layers"), "{}", outcome.stdout);
@@ -500,6 +502,8 @@ fn bad_arguments(place: &Place) -> Result<()> {
     place.fails(&["inspect", "nothing"], "cannot find an image")?;
     place.fails(&["import", "/nowhere"], "ENOENT")?;
     place.fails(&["import", "/dev/null"], "cannot import")?;
+    let outcome = place.fails(&["import", "/etc/passwd"], "it is no tar archive")?;
+    ensure!(!outcome.stderr.contains("root"), "{}", outcome.stderr);
     place.fails(&["unpack", "nothing", "x"], "cannot find an image")?;
     for arguments in [
         &["pull", "--platform", "x", "a"][..],

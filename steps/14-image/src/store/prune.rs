@@ -25,10 +25,14 @@ pub struct Pruned {
 impl Store {
     /// Removes images without a name, or all of them, then whatever no image needs.
     pub fn prune(&self, all: bool) -> Result<Pruned> {
-        let before = self.images()?.len();
-        self.change(|images| images.retain(|it| it.name.is_some() && !all))?;
+        // With all of them gone it does not matter if the list of them is damaged.
+        let images = if all { self.images().unwrap_or_default() } else { self.images()? };
+        match all {
+            true => self.forget_images()?,
+            false => self.change(|images| images.retain(|it| it.name.is_some()))?,
+        }
         let mut pruned = self.sweep()?;
-        pruned.images = before - self.images()?.len();
+        pruned.images = images.len() - self.images()?.len();
         Ok(pruned)
     }
 
