@@ -24,6 +24,7 @@ const TESTS: &[Test] = &[
     ("whiteouts as overlay has them", marks),
     ("parents that only the layers below describe", implied),
     ("overlay's own marks in an archive", foreign_marks),
+    ("what cannot be made is told", notes),
     ("gzip, zstd and plain are the same", packings),
     ("archives with bytes changed", mutations),
     ("a tree a thousand directories deep", deep),
@@ -345,6 +346,23 @@ fn foreign_marks(place: &Place) -> Result<()> {
     ensure!(!attribute("user.overlay.opaque"), "an archive has made a directory opaque");
     ensure!(attribute("user.mine"), "an attribute is missing");
     ensure!(files.join("d/hidden").exists() && files.join("e").exists(), "a file is hidden");
+    Ok(())
+}
+
+/// Devices and owners that are only for the host's root to make: the image does without them.
+fn notes(place: &Place) -> Result<()> {
+    let tar = file("theirs", 0o644, 33, 33).header(Header::new("null", b'3', 0).device(1, 3));
+    let layout = Layout::new(&place.path("layout"))?;
+    layout.image(&[Layer::gzip(&tar.end())?], json!({}))?;
+    let said = place.run(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    let has =
+        |words: &str| said.stderr.lines().any(|it| it.starts_with("note: ") && it.contains(words));
+    let has_range = place.owner(33) != place.owner(0);
+    ensure!(said.code == 0, "{}", said.stderr);
+    ensure!(has("1 device nodes were left out") != place.is_root(), "{}", said.stderr);
+    ensure!(has("1 files belong to root here") != has_range, "{}", said.stderr);
+    let layer = layer_with(place, "theirs")?;
+    ensure!(layer.join("null").exists() == place.is_root(), "a device is there, or is not");
     Ok(())
 }
 

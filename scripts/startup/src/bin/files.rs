@@ -33,15 +33,19 @@ fn make(directory: &Path, archive: &str, made: &mut HashSet<PathBuf>) -> Result<
     for entry in tar::Archive::new(File::open(archive)?).entries()? {
         let mut entry = entry?;
         let path = directory.join(entry.path()?);
+        let act = || format!("cannot make {}", path.display());
         let parent = path.parent().context("no parent")?;
         if made.insert(parent.into()) {
-            create_dir_all(parent)?;
+            create_dir_all(parent).with_context(act)?;
         }
         match entry.link_name()? {
-            Some(target) if entry.header().entry_type().is_symlink() => symlink(target, &path)?,
-            Some(target) => hard_link(directory.join(target), &path)?,
+            _ if entry.header().entry_type().is_dir() => create_dir_all(&path).with_context(act)?,
+            Some(target) if entry.header().entry_type().is_symlink() => {
+                symlink(target, &path).with_context(act)?
+            }
+            Some(target) => hard_link(directory.join(target), &path).with_context(act)?,
             None => {
-                let mut file = File::create_new(&path)?;
+                let mut file = File::create_new(&path).with_context(act)?;
                 io::copy(&mut entry, &mut file)?;
                 file.set_permissions(PermissionsExt::from_mode(entry.header().mode()?))?;
             }

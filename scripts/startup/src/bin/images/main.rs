@@ -42,6 +42,10 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
 
+    /// Where `image` and `files` are
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+
     /// Fail if a goal is missed
     #[arg(long)]
     strict: bool,
@@ -50,14 +54,13 @@ struct Cli {
 /// A promise: this row over that one, or its peak in MiB, is at most so much.
 struct Goal(&'static str, Option<&'static str>, f64);
 
-const GOALS: [Goal; 7] = [
+const GOALS: [Goal; 6] = [
     Goal("image pull", Some("podman pull"), 0.30),
     Goal("image pull", Some("curl | tar"), 0.65),
     Goal("image pull", None, 64.0),
     Goal("1 GB", Some("10 MB"), 1.25),
     Goal("16 layers", Some("1 layer"), 1.25),
     Goal("128 layers", Some("1 layer"), 2.0),
-    Goal("image run", Some("seccomp"), 1.5),
 ];
 
 fn main() -> ExitCode {
@@ -72,7 +75,8 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     let own = std::env::current_exe().context("cannot find this program")?;
-    let binaries = own.parent().context("this program is in no directory")?;
+    let beside = own.parent().context("this program is in no directory")?;
+    let binaries = cli.binaries.as_deref().unwrap_or(beside);
     let mut builder = tempfile::Builder::new();
     let work = match &cli.work {
         Some(work) => builder.prefix("bench-").tempdir_in(work),

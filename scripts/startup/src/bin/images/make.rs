@@ -75,7 +75,8 @@ fn document(layout: &Path, media_type: &str, value: &Value) -> Result<Value> {
     Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
 }
 
-/// Files and links below `from`, in the order of their names, until there are enough.
+/// Files, links and directories below `from`, in the order of their names, until there are enough. A file that is
+/// larger than those before it leave room for is left out: the image is to have so many files, too.
 pub fn files(from: &Path, size: Size) -> Result<Vec<PathBuf>> {
     let (mut found, mut waiting, mut bytes) = (Vec::new(), vec![from.to_path_buf()], 0);
     while let Some(path) = waiting.pop() {
@@ -86,8 +87,7 @@ pub fn files(from: &Path, size: Size) -> Result<Vec<PathBuf>> {
             names.sort();
             names.reverse();
             waiting.extend(names);
-        } else if kind.is_file() && bytes + status.len() > size.bytes {
-            // A smaller one may still fit.
+        } else if kind.is_file() && bytes + status.len() > room(found.len(), size) {
             continue;
         } else if kind.is_file() {
             bytes += status.len();
@@ -101,6 +101,12 @@ pub fn files(from: &Path, size: Size) -> Result<Vec<PathBuf>> {
     }
     eprintln!("the image: {} MB in {} files", bytes / 1_000_000, found.len());
     Ok(found)
+}
+
+/// How many bytes `count` files and one more may have.
+fn room(count: usize, size: Size) -> u64 {
+    let ahead = size.files / 50;
+    size.bytes * ((count + ahead).min(size.files) as u64) / size.files as u64
 }
 
 /// Adds a file of the machine under its own name.
