@@ -2,6 +2,7 @@
 //! goes; what cannot be removed is named too, with the reason. `my/` and target/ stay.
 
 mod cgroups;
+mod images;
 mod links;
 mod processes;
 
@@ -55,6 +56,7 @@ pub fn clean() -> Result<i32> {
     cgroups::clean(&mut report)?;
     links::clean(&mut report)?;
     mounts(&work, &mut report)?;
+    images::clean(&mut report)?;
     temporary(&std::env::temp_dir(), &mut report);
     image::clean();
     if work.exists() {

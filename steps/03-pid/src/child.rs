@@ -38,6 +38,11 @@ impl Child {
         self.release.as_mut().map_or(Ok(()), Release::open)
     }
 
+    /// A SIGTERM that comes for the child reaches it as `signal`: not every program ends well by SIGTERM.
+    pub fn stop_with(&mut self, signal: Signal) {
+        self.signals.stop = signal;
+    }
+
     /// Forwards signals until the child has ended; gives its exit code, or 128+n for signal n.
     pub fn wait(&mut self) -> Result<u8> {
         let code = self.signals.supervise(self.pid, Children::Only);

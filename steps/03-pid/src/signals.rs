@@ -31,6 +31,8 @@ pub enum Children {
 pub struct Signals {
     held: SigSet,
     before: SigSet,
+    /// What the child gets in the place of SIGTERM.
+    pub(crate) stop: Signal,
 }
 
 impl Signals {
@@ -41,7 +43,7 @@ impl Signals {
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut before))
             .context("cannot block signals")?;
-        Ok(Signals { held, before })
+        Ok(Signals { held, before, stop: Signal::SIGTERM })
     }
 
     /// Back to the mask from before: a blocked signal stays blocked across execve(2).
@@ -60,7 +62,10 @@ impl Signals {
             }
             let signal = signals.read_signal().context("cannot read the signalfd")?;
             // SIGCHLD says no more than that `reap` has something to do.
-            if let Some(signal) = signal.filter(|it| it.ssi_signo != libc::SIGCHLD as u32) {
+            if let Some(mut signal) = signal.filter(|it| it.ssi_signo != libc::SIGCHLD as u32) {
+                if signal.ssi_signo == libc::SIGTERM as u32 {
+                    signal.ssi_signo = self.stop as u32;
+                }
                 forward(&signal, child, children)?;
             }
         }

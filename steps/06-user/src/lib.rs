@@ -23,12 +23,16 @@ pub use maps::{IdMap, Maps};
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUSER;
 
 /// Who the command is.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[group(skip)]
 pub struct Args {
     /// The command's user and group id inside; the group is UID if it is left out
     #[arg(long, value_name = "UID[:GID]")]
     pub user: Option<User>,
+
+    /// Its supplementary groups: none, unless a later step knows of some.
+    #[arg(skip)]
+    pub groups: Vec<Gid>,
 }
 
 /// Ids as the container knows them.
@@ -75,7 +79,7 @@ pub fn mountable(mut mounts: Vec<Mount>, network: CloneFlags) -> Vec<Mount> {
 pub fn become_root(maps: &Maps) -> Result<()> {
     match maps.one_id() {
         Some(_) => Ok(()),
-        None => take(ROOT),
+        None => take(ROOT, &[]),
     }
 }
 
@@ -83,21 +87,21 @@ pub fn become_root(maps: &Maps) -> Result<()> {
 /// capabilities(7), so it comes after all that needs them.
 pub fn switch(args: &Args, maps: &Maps) -> Result<()> {
     match args.user {
-        Some(user) if maps.one_id().is_none() => take(user),
+        Some(user) if maps.one_id().is_none() => take(user, &args.groups),
         _ => Ok(()),
     }
 }
 
-/// Makes this process `user`: no supplementary groups, and all three of its group ids and of its
-/// user ids (real, effective, saved), by setgroups(2), setresgid(2), setresuid(2).
+/// Makes this process `user`: `groups` as its only supplementary ones, and all three of its group
+/// ids and of its user ids (real, effective, saved), by setgroups(2), setresgid(2), setresuid(2).
 ///
 /// In this order: who has given up uid 0 may no longer change groups. EINVAL means that the id
 /// is not mapped; a hint says where to see what is.
 ///
 /// Exercise 6.3
-fn take(user: User) -> Result<()> {
+fn take(user: User, groups: &[Gid]) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    unistd::setgroups(&[]).context("cannot drop the supplementary groups")?;
+    unistd::setgroups(groups).context("cannot set the supplementary groups")?;
     unistd::setresgid(gid, gid, gid)
         .with_context(|| format!("cannot become group {gid}"))
         .hint(Errno::EINVAL, "this id is not mapped: see /proc/PID/gid_map")?;

@@ -41,7 +41,11 @@ pub enum Command {
         images: Vec<String>,
     },
     /// Remove what no image needs
-    Prune,
+    Prune {
+        /// And the images, and the store, but for what containers use
+        #[arg(long)]
+        all: bool,
+    },
     /// Put the files of an image into a new directory
     Unpack { image: String, directory: PathBuf },
     /// Take images from an OCI layout, or from an archive that `docker save` wrote
@@ -115,7 +119,8 @@ pub fn run(command: Command, path: &Path) -> Result<u8> {
         Command::Inspect { image } => show::inspect(&get(&Store::open(path)?, &image)?),
         Command::History { image } => show::history(&get(&Store::open(path)?, &image)?),
         Command::Rm { images } => with_ids(|| remove(&Store::open(path)?, &images)),
-        Command::Prune => with_ids(|| prune(&Store::open(path)?)),
+        Command::Prune { all: true } if !path.exists() => Ok(0),
+        Command::Prune { all } => with_ids(|| prune(Store::open(path)?, all)),
         Command::Unpack { image, directory } => with_ids(|| {
             let store = Store::open(path)?;
             let _lock = store.lock_shared()?;
@@ -165,8 +170,8 @@ fn remove(store: &Store, names: &[String]) -> Result<u8> {
     Ok(0)
 }
 
-fn prune(store: &Store) -> Result<u8> {
-    let pruned = store.prune()?;
+fn prune(store: Store, all: bool) -> Result<u8> {
+    let pruned = store.prune(all)?;
     let (images, layers) = (pruned.images, pruned.layers);
     println!(
         "removed: {images} images, {layers} unpacked layers, {} of blobs",
@@ -174,6 +179,10 @@ fn prune(store: &Store) -> Result<u8> {
     );
     if pruned.kept > 0 {
         println!("kept: {} layers that containers use", pruned.kept);
+    } else if all {
+        let path = store.path().display().to_string();
+        store.remove()?;
+        println!("removed: the store {path}");
     }
     Ok(0)
 }
@@ -195,17 +204,17 @@ fn take(store: &Store, path: &Path, name: Option<&str>, bounds: &Bounds) -> Resu
     Ok(0)
 }
 
-/// The image to run, fetched if it is not there; `Err` is the exit code of the fetching that
-/// failed.
-pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<Result<(Store, Image), u8>> {
+/// The image to run, fetched if it is not there.
+pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)> {
     let store = Store::open(path)?;
     if let Some(image) = store.find(name)? {
-        return Ok(Ok((store, image)));
+        return Ok((store, image));
     }
     let code = with_ids(|| fetch(&Store::open(path)?, name, args).map(|()| 0))?;
     if code != 0 {
-        return Ok(Err(code));
+        // The child has said why.
+        std::process::exit(code.into());
     }
     let image = get(&store, name)?;
-    Ok(Ok((store, image)))
+    Ok((store, image))
 }

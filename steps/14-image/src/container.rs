@@ -4,11 +4,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use chroot::Hint;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::Gid;
+use user::User;
 
 use crate::commands;
 use crate::passwd;
@@ -18,15 +21,25 @@ use crate::store::{Image, Store, use_directory};
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Args {
+    /// Who the command is: numbers, or names that the image's /etc/passwd and /etc/group know
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+
     /// Run this in the place of the image's entrypoint
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<OsString>,
+
+    /// What reaches the command when we get SIGTERM; by default the image says it
+    #[arg(long, value_name = "SIGNAL", value_parser = signal)]
+    pub stop_signal: Option<Signal>,
+
     #[command(flatten)]
     pub pull: commands::PullArgs,
 }
 
-/// The layers of a container are not pruned while this is held.
+/// The image of a container that runs. Its layers are not pruned while this is held.
 pub struct InUse {
+    pub stop_signal: Signal,
     _layers: Vec<File>,
 }
 
@@ -34,36 +47,69 @@ pub struct InUse {
 type Flags<'a> = (&'a mut chroot::Args, &'a mut user::Args, &'a mut overlay::Args);
 
 /// Finds the image, pulls it if it is missing, and fills in what the command line leaves open.
-/// Where the pull has failed, and said why, there is its exit code.
-pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<Result<InUse, u8>> {
-    let name = flags.0.root.to_string_lossy().into_owned();
-    match commands::bring(store, &name, &args.pull)? {
-        Ok((store, image)) => fill(&store, &image, args, flags).map(Ok),
-        Err(code) => Ok(Err(code)),
+pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<InUse> {
+    let (chroot, user, overlay) = flags;
+    let name = chroot.root.to_string_lossy().into_owned();
+    let (store, image) = commands::bring(store, &name, &args.pull)?;
+    allow_descriptors(image.chain.len()).context("cannot raise the limit of descriptors")?;
+    let layers = stack(&store, &image, &mut chroot.root, &mut overlay.layers)?;
+    // `KEY` alone would be given the value that it has on the host.
+    let own = image.config.config.env.iter().filter(|it| it.contains('='));
+    let mut env: Vec<OsString> = own.map(OsString::from).collect();
+    env.extend(become_user(&image, args, user, &layers)?);
+    chroot.env.splice(0..0, env);
+    chroot.command = command(&image, args, std::mem::take(&mut chroot.command))?;
+    // What `main` has for no `-w`.
+    if chroot.workdir == Path::new(".") {
+        chroot.workdir = Path::new("/").join(&image.config.config.working_dir);
+    }
+    Ok(InUse { stop_signal: stop_signal(&image, args), _layers: layers })
+}
+
+/// A layer is open up to four times while a container is set up: more than getrlimit(2) allows most
+/// processes, if there are hundreds. Then, and only then, the command has the higher limit too.
+fn allow_descriptors(layers: usize) -> nix::Result<()> {
+    let needed = 4 * layers as u64 + 64;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    match soft < needed.min(hard) {
+        true => setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard),
+        false => Ok(()),
     }
 }
 
-fn fill(store: &Store, image: &Image, args: &Args, flags: Flags) -> Result<InUse> {
-    let (chroot, user, overlay) = flags;
-    let layers = stack(store, image, &mut chroot.root, &mut overlay.layers)?;
-    let open = |it: &File| Ok(OwnedFd::from(it.try_clone().context("cannot copy a descriptor")?));
-    let top_down = layers.iter().rev().map(open).collect::<Result<Vec<_>>>()?;
-    let run = &image.config.config;
-    // `KEY` alone would be given the value that it has on the host.
-    let own = run.env.iter().filter(|it| it.contains('=')).map(OsString::from);
-    let mut env: Vec<OsString> = own.collect();
-    if user.user.is_none() && !run.user.is_empty() {
-        let account = passwd::look_up(&run.user, &top_down)?;
-        user.user = Some(account.user());
-        env.extend(account.home.map(|home| format!("HOME={home}").into()));
+/// Says in `flags` who the command is; gives the HOME of whoever was looked up. Numbers on the
+/// command line mean what they do in step 6.
+fn become_user(
+    image: &Image,
+    args: &Args,
+    flags: &mut user::Args,
+    layers: &[File],
+) -> Result<Option<OsString>> {
+    let name = args.user.as_ref().unwrap_or(&image.config.config.user);
+    flags.user = args.user.as_ref().and_then(|it| it.parse().ok());
+    if flags.user.is_some() || (name.is_empty() && args.user.is_none()) {
+        return Ok(None);
     }
-    chroot.env.splice(0..0, env);
-    chroot.command = command(image, args, std::mem::take(&mut chroot.command))?;
-    // What `main` has for no `-w`.
-    if chroot.workdir == Path::new(".") {
-        chroot.workdir = Path::new("/").join(&run.working_dir);
+    let account = passwd::look_up(name, layers)?;
+    flags.user = Some(User { uid: account.uid, gid: account.gid });
+    flags.groups = account.groups.into_iter().map(Gid::from_raw).collect();
+    Ok(account.home.map(|home| format!("HOME={home}").into()))
+}
+
+/// A signal by its name, with or without SIG, or by its number.
+fn signal(text: &str) -> Result<Signal, String> {
+    let name = format!("SIG{}", text.to_uppercase().trim_start_matches("SIG"));
+    let number = || Signal::try_from(text.parse::<i32>().ok()?).ok();
+    name.parse().ok().or_else(number).ok_or("there is no such signal".into())
+}
+
+fn stop_signal(image: &Image, args: &Args) -> Signal {
+    let named = image.config.config.stop_signal.as_deref().filter(|it| !it.is_empty());
+    let known = args.stop_signal.or_else(|| signal(named?).ok());
+    if let (None, Some(named)) = (known, named) {
+        eprintln!("note: the image is to be stopped by {named:?}, which is not known here");
     }
-    Ok(InUse { _layers: layers })
+    known.unwrap_or(Signal::SIGTERM)
 }
 
 /// Puts the layers of the image in the place of ROOT, and below those of `--layer`; gives them
@@ -99,7 +145,7 @@ fn command(image: &Image, args: &Args, given: Vec<OsString>) -> Result<Vec<OsStr
     };
     command.extend(if given.is_empty() { default } else { given });
     let hint = || Hint("give one after the name of the image".into());
-    ensure!(!command.is_empty(), anyhow::anyhow!("the image names no command").context(hint()));
+    ensure!(!command.is_empty(), anyhow!("the image names no command").context(hint()));
     Ok(command)
 }
 

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 const MOST_MEMBERS: usize = 100_000;
@@ -97,7 +97,7 @@ fn scan(file: &File) -> Result<HashMap<String, Member>> {
     let mut archive = tar::Archive::new(file);
     let mut members = HashMap::new();
     for entry in archive.entries_with_seek()?.raw(true) {
-        let entry = entry.context("it is no tar archive, or a damaged one")?;
+        let entry = entry.map_err(no_archive)?;
         ensure!(members.len() < MOST_MEMBERS, "it has more than {MOST_MEMBERS} members");
         let name =
             String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
@@ -117,6 +117,14 @@ fn scan(file: &File) -> Result<HashMap<String, Member>> {
         members.insert(name, member);
     }
     Ok(members)
+}
+
+/// What the library says of it quotes the file.
+fn no_archive(error: io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(_) => error.into(),
+        None => anyhow!("it is no tar archive, or a damaged one"),
+    }
 }
 
 /// `ID/layer.tar` links to `../OTHER/layer.tar`; it is looked up by name, so it leads nowhere else.

@@ -10,7 +10,8 @@ use image::{commands, container, store};
 /// Pull images, look at them, run them
 #[derive(Parser)]
 struct Cli {
-    /// Where images are kept
+    /// Where images are kept: by default /var/lib/container-workshop/images for root, and
+    /// container-workshop/images in $XDG_DATA_HOME or ~/.local/share for others
     #[arg(long, global = true, env = "IMAGE_STORE", value_name = "DIR")]
     #[arg(default_value_os_t = store::default_path(), hide_default_value = true)]
     store: PathBuf,
@@ -42,6 +43,8 @@ struct Container {
     #[command(flatten)]
     net: net::Args,
     #[command(flatten)]
+    image: container::Args,
+    #[arg(skip)]
     user: user::Args,
     #[command(flatten)]
     cgroups: cgroups::Args,
@@ -49,8 +52,6 @@ struct Container {
     overlay: overlay::Args,
     #[command(flatten)]
     seccomp: seccomp::Args,
-    #[command(flatten)]
-    image: container::Args,
 }
 
 fn main() -> ExitCode {
@@ -62,10 +63,7 @@ fn main() -> ExitCode {
 
 fn run(mut cli: Container, store: &Path) -> Result<u8> {
     let flags = (&mut cli.chroot, &mut cli.user, &mut cli.overlay);
-    let _in_use = match container::prepare(store, &cli.image, flags)? {
-        Ok(in_use) => in_use,
-        Err(code) => return Ok(code),
-    };
+    let image = container::prepare(store, &cli.image, flags)?;
     let filter = seccomp::load(&cli.seccomp)?;
     let mounts = cli.mount.mounts();
     let mounts = user::mountable(mounts, cli.net.namespace());
@@ -106,6 +104,7 @@ fn run(mut cli: Container, store: &Path) -> Result<u8> {
     maps.write(child.pid())?;
     files.map(child.pid())?;
     let _connection = net::connect(child.pid(), &cli.uts.name, &cli.net)?;
+    child.stop_with(image.stop_signal);
     child.release()?;
     let code = child.wait()?;
     let code = cgroup.finish(code)?;

@@ -11,7 +11,7 @@ use user::Maps;
 /// its exit code. A child also for root: `work` has threads, and a container is made by a process
 /// with one.
 pub fn with_ids(work: impl FnOnce() -> Result<u8>) -> Result<u8> {
-    let maps = Maps::plan(&user::Args { user: None });
+    let maps = Maps::plan(&user::Args::default());
     let needed = !maps.is_foreign();
     let mut clone = Clone3::default();
     if needed {

@@ -3,38 +3,35 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
-use user::User;
 
 use crate::unpack::copy;
 
 const LARGEST: u64 = 4 << 20;
+/// NGROUPS_MAX.
+const MOST_GROUPS: usize = 65536;
 
 /// Who the command is, and where they are at home.
 #[derive(Debug, PartialEq)]
 pub struct Account {
     pub uid: u32,
     pub gid: u32,
+    /// Others that have them as a member.
+    pub groups: Vec<u32>,
     pub home: Option<String>,
 }
 
-impl Account {
-    pub fn user(&self) -> User {
-        User { uid: self.uid, gid: self.gid }
-    }
-}
-
 /// The account that `text` names: `USER`, `USER:GROUP`, each a name or a number. `layers` are those
-/// of the image, from the top down.
-pub fn look_up(text: &str, layers: &[OwnedFd]) -> Result<Account> {
+/// of the image, from the bottom up.
+pub fn look_up(text: &str, layers: &[File]) -> Result<Account> {
     let read =
         |name| read(layers, name).with_context(|| format!("cannot read /etc/{name} of the image"));
-    find(text, &read("passwd")?, &read("group")?)
+    find(text, &read("passwd")?, &read("group")?).with_context(|| format!("cannot become {text:?}"))
 }
 
 fn find(text: &str, passwd: &str, group: &str) -> Result<Account> {
@@ -54,9 +51,20 @@ fn find(text: &str, passwd: &str, group: &str) -> Result<Account> {
         }
     };
     let gid = gid.with_context(|| format!("the image has no group {wanted:?}"))?;
+    // Docker's rule too: whoever names a group has that one alone.
+    let named = line.as_ref().and_then(|it| it.first()).filter(|_| wanted.is_empty());
+    let groups = named.map_or_else(Vec::new, |name| groups(group, name));
     let home =
         line.and_then(|it| it.get(5).map(|it| it.to_string())).filter(|it| it.starts_with('/'));
-    Ok(Account { uid, gid, home })
+    Ok(Account { uid, gid, groups, home })
+}
+
+/// The groups that list `user` as a member, group(5): no more than setgroups(2) takes.
+fn groups(group: &str, user: &str) -> Vec<u32> {
+    let lines = group.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let lists = |line: &Vec<&str>| line.get(3).is_some_and(|it| it.split(',').any(|it| it == user));
+    let ids = lines.filter(lists).filter_map(|line| line.get(2)?.parse().ok());
+    ids.take(MOST_GROUPS).collect()
 }
 
 /// The line of a name, or of a number.
@@ -68,8 +76,8 @@ fn entry<'a>(file: &'a str, who: &str, number: usize) -> Option<Vec<&'a str>> {
 }
 
 /// /etc/NAME as the topmost layer has it that knows anything of it.
-fn read(layers: &[OwnedFd], name: &str) -> Result<String> {
-    for layer in layers {
+fn read(layers: &[File], name: &str) -> Result<String> {
+    for layer in layers.iter().rev() {
         let path = format!("etc/{name}");
         match open(layer, Path::new(&path), OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(file) => return text(file),
@@ -99,7 +107,7 @@ fn text(file: OwnedFd) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn open(layer: &OwnedFd, path: &Path, access: OFlags) -> rustix::io::Result<OwnedFd> {
+fn open(layer: impl AsFd, path: &Path, access: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     openat2(layer, path, access | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
@@ -125,6 +133,9 @@ mod tests {
         assert_eq!(found("nobody"), None);
         assert_eq!(found("www:nobody"), None);
         assert_eq!(found("-1"), None);
-        assert_eq!(find("www", PASSWD, GROUP).unwrap().home.unwrap(), "/var/www");
+        let account = |text| find(text, PASSWD, GROUP).unwrap();
+        assert_eq!(account("www").home.unwrap(), "/var/www");
+        assert_eq!((account("www").groups, account("33").groups), (vec![4], vec![4]));
+        assert!(account("www:adm").groups.is_empty() && account("root").groups.is_empty());
     }
 }

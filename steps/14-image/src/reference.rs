@@ -77,8 +77,11 @@ fn check_registry(registry: &str) -> Result<()> {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (registry, None),
     };
-    let port_is_fine = port.is_none_or(|port| port.parse().is_ok_and(|port: u16| port > 0));
-    ensure!(port_is_fine, "{registry:?} has a port that is none");
+    // `parse` alone would take `+80`.
+    let is_port = |port: &str| {
+        port.bytes().all(|it| it.is_ascii_digit()) && port.parse().is_ok_and(|it: u16| it > 0)
+    };
+    ensure!(port.is_none_or(is_port), "{registry:?} has a port that is none");
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         ensure!(address.parse::<std::net::Ipv6Addr>().is_ok(), "{address:?} is no IPv6 address");
         return Ok(());
@@ -138,10 +141,11 @@ impl Reference {
 
     /// As people write it: without what a short name means anyway.
     pub fn short(&self) -> String {
-        let text = self.to_string();
-        let hub = text.strip_prefix(HUB).and_then(|rest| rest.strip_prefix('/'));
-        let rest = hub.unwrap_or(&text);
-        rest.strip_prefix("library/").filter(|_| hub.is_some()).unwrap_or(rest).to_string()
+        let full = self.to_string();
+        let path = full.strip_prefix(HUB).and_then(|it| it.strip_prefix('/'));
+        let official = path.and_then(|it| it.strip_prefix(OFFICIAL)?.strip_prefix('/'));
+        let means_us = |it: &&str| it.parse().is_ok_and(|it: Reference| it == *self);
+        official.into_iter().chain(path).find(means_us).unwrap_or(&full).to_string()
     }
 }
 
@@ -185,7 +189,7 @@ mod tests {
         let id = "a".repeat(64);
         let long = "a/".repeat(130) + "a";
         let words = ": a: A a/ /a a//b a..b a__.b a___b -a a- a:.b a@b a@sha256:1 a@sha512:12 é \
-            localhost:0/a localhost:65536/a [::1/a [::x]:1/a -x.y/a x..y/a user@host/a x.y:z/a \
+            localhost:0/a localhost:65536/a localhost:+80/a [::1/a [::x]:1/a -x.y/a x..y/a user@host/a x.y:z/a \
             a:b:c http://localhost/a ../a a/../b a?b a#b a%2fb";
         for text in words.split_whitespace().chain(["", "a b", "a\n", &id, &long]) {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
@@ -198,5 +202,6 @@ mod tests {
         assert_eq!(short("docker.io/library/alpine"), "alpine:latest");
         assert_eq!(short("a/b:c"), "a/b:c");
         assert_eq!(short("localhost:5000/library/x"), "localhost:5000/library/x:latest");
+        assert_eq!(short("docker.io/library/localhost/x"), "library/localhost/x:latest");
     }
 }

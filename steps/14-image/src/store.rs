@@ -33,6 +33,8 @@ pub use index::Named;
 pub use lock::{Lock, use_directory};
 pub use prune::Pruned;
 
+/// The directory of the workshop among those of other programs.
+const OURS: &str = "container-workshop";
 const DIRECTORIES: [&str; 5] = ["blobs", "blobs/sha256", "layers", "partial", "locks"];
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -59,7 +61,7 @@ pub fn default_path() -> PathBuf {
             .filter(|it| !it.is_empty())
             .map_or_else(home, PathBuf::from),
     };
-    data.join("container-workshop/images")
+    data.join(OURS).join("images")
 }
 
 impl Store {

@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 const TESTS: &[Test] = &[
     ("a token, as Docker Hub gives it", token),
     ("a token for a login", token_for_login),
+    ("an identity token", identity_token),
+    ("a login that a program keeps", credential_helper),
     ("tokens that are none", bad_tokens),
     ("a redirect gets no token", redirect),
     ("busy for a while", busy),
@@ -174,6 +176,80 @@ fn token_for_login(place: &Place) -> Result<()> {
     std::fs::write(file, "{")?;
     place.fails(&["pull", &name(&server)], "cannot read the logins")?;
     Ok(())
+}
+
+/// As the file says it and as a program says it: sent by POST, to who gives out tokens and to nobody
+/// else.
+fn identity_token(place: &Place) -> Result<()> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let server = server(move |_, request, stream| {
+        let host = request.header("host").unwrap_or_default();
+        if request.path.starts_with("/token") {
+            let said = format!("{} {}", request.method, request.body);
+            log.lock().unwrap().push(said);
+            let answer = br#"{"access_token": "let-me-in", "refresh_token": "another"}"#;
+            return reply(stream, "200 OK", &[], answer).map(|()| true);
+        }
+        if request.header("authorization") == Some("Bearer let-me-in") {
+            return Ok(false);
+        }
+        let wants = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"");
+        reply(stream, DENIED, &[&wants], b"").map(|()| true)
+    })?;
+    let file = place.directory("home/.docker")?.join("config.json");
+    let entry = json!({"auth": "YW5uOg==", "identitytoken": "secret"});
+    std::fs::write(&file, json!({"auths": {&server.host: entry}}).to_string())?;
+    pulls(place, &server)?;
+    let asked = asked.lock().unwrap();
+    let expected = "POST scope=repository%3Aa%2Fb%3Apull&service=s&grant_type=refresh_token\
+        &refresh_token=secret&client_id=container-workshop";
+    ensure!(*asked == [expected], "{asked:?}");
+    // Where a password is wanted there is none.
+    let basic = self::server(|_, _, stream| {
+        reply(stream, DENIED, &["WWW-Authenticate: Basic realm=x"], b"").map(|()| true)
+    })?;
+    std::fs::write(file, json!({"auths": {&basic.host: entry}}).to_string())?;
+    place
+        .fails(&["pull", &name(&basic)], "an identity token, and the registry wants a password")?;
+    Ok(())
+}
+
+/// docker-credential-test on the PATH, asked for the registry's name.
+fn credential_helper(place: &Place) -> Result<()> {
+    let (server, _) =
+        token_server(Some("Basic YW5uOnNlY3JldA=="), r#"{"access_token": "let-me-in"}"#)?;
+    let helper = place.directory("bin")?.join("docker-credential-test");
+    let script = format!(
+        "#!/bin/sh\nread -r server || :\n[ \"$1 $server\" = 'get {}' ] || exit 1\n\
+         echo '{{\"ServerURL\": \"x\", \"Username\": \"ann\", \"Secret\": \"secret\"}}'\n",
+        server.host
+    );
+    std::fs::write(&helper, script)?;
+    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let file = place.directory("home/.docker")?.join("config.json");
+    let pull = |login: serde_json::Value, name: &str| {
+        std::fs::write(&file, login.to_string())?;
+        let mut command = place.image(&["pull", name])?;
+        let path = std::env::var("PATH")?;
+        command.env("PATH", format!("{}:{path}", place.path("bin").display()));
+        finish(command)
+    };
+    let host = &server.host;
+    for login in
+        [json!({"credHelpers": {host: "test"}}), json!({"auths": {host: {}}, "credsStore": "test"})]
+    {
+        let outcome = pull(login, &name(&server))?;
+        ensure!(outcome.code == 0, "{}", outcome.stderr);
+        place.ok(&["rm", &name(&server)])?;
+    }
+    let other = json!({"credHelpers": {"x.invalid": "test"}});
+    pull(other, "x.invalid/a")?
+        .is_one_error("docker-credential-test has no login for x.invalid")?;
+    let missing = json!({"credHelpers": {"x.invalid": "none"}});
+    pull(missing, "x.invalid/a")?.is_one_error("cannot get a login from docker-credential-none")?;
+    let path = json!({"credHelpers": {"x.invalid": "../../bin/sh"}});
+    pull(path, "x.invalid/a")?.is_one_error("is no name of a credential helper")
 }
 
 fn bad_tokens(place: &Place) -> Result<()> {

@@ -5,6 +5,7 @@
 mod kit;
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +34,7 @@ const TESTS: &[Test] = &[
     ("two pulls at once", two_at_once),
     ("killed at any moment", killed),
     ("layers in use are not pruned", in_use),
+    ("all images removed", prune_all),
     ("export and import", export),
     ("docker's archive", docker_archive),
     ("bad arguments", bad_arguments),
@@ -428,6 +430,38 @@ fn in_use(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// And the store with them, unless a container stands on a layer.
+fn prune_all(place: &Place) -> Result<()> {
+    place.ok(&["prune", "--all"])?;
+    ensure!(!place.store().exists(), "a store was made to be removed");
+    let registry = registry_with(place, &[base()?, small("top")?], json!({}), &[])?;
+    let image = image(&registry);
+    place.ok(&["pull", &image])?;
+    let mut container = place
+        .image(&["run", "--network", "none", &image, "sh", "-c", "echo up; read line"])?
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let mut up = [0; 3];
+    container.stdout.as_mut().context("no output")?.read_exact(&mut up)?;
+    let said = place.ok(&["prune", "--all"])?;
+    ensure!(said.contains("removed: 1 images") && said.contains("kept: 2 layers"), "{said}");
+    drop(container.stdin.take());
+    container.wait()?;
+    // Where it is by default: its parent goes too.
+    let mut ours = place.image(&["prune", "--all"])?;
+    let directory = place.directory("home/container-workshop")?;
+    fs::rename(place.store(), directory.join("images"))?;
+    // Also when nothing can be made of it any more.
+    fs::write(directory.join("images/index.json"), "{")?;
+    ours.env("IMAGE_STORE", directory.join("images"));
+    let outcome = finish(ours)?;
+    ensure!(outcome.stdout.contains("2 unpacked layers"), "{}", outcome.stdout);
+    ensure!(outcome.stdout.contains("removed: the store"), "{}", outcome.stdout);
+    ensure!(!directory.exists(), "a directory is left");
+    Ok(())
+}
+
 fn export(place: &Place) -> Result<()> {
     let registry = registry_with(place, &[base()?, small("top")?], json!({}), &[])?;
     let image = image(&registry);
@@ -469,6 +503,8 @@ fn bad_arguments(place: &Place) -> Result<()> {
     place.fails(&["inspect", "nothing"], "cannot find an image")?;
     place.fails(&["import", "/nowhere"], "ENOENT")?;
     place.fails(&["import", "/dev/null"], "cannot import")?;
+    let outcome = place.fails(&["import", "/etc/passwd"], "it is no tar archive")?;
+    ensure!(!outcome.stderr.contains("root"), "{}", outcome.stderr);
     place.fails(&["unpack", "nothing", "x"], "cannot find an image")?;
     for arguments in [
         &["pull", "--platform", "x", "a"][..],

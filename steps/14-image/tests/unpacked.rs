@@ -25,11 +25,14 @@ const TESTS: &[Test] = &[
     ("whiteouts as overlay has them", marks),
     ("parents that only the layers below describe", implied),
     ("overlay's own marks in an archive", foreign_marks),
+    ("what cannot be made is told", notes),
     ("gzip, zstd and plain are the same", packings),
     ("archives with bytes changed", mutations),
     ("a tree a thousand directories deep", deep),
     ("the same tree as umoci's", umoci),
     ("the same tree as umoci's, with whiteouts", umoci_whiteouts),
+    ("the same tree as podman's", podman),
+    ("the same tree as podman's, with whiteouts", podman_whiteouts),
     ("the same tree as tar's", tar),
 ];
 
@@ -78,7 +81,8 @@ fn all_kinds() -> Tar {
         .file("closed/file", b"in a directory that nobody may write to")
         .symlink("link", "plain")
         .symlink("dangling", "/nowhere/at/all")
-        .hardlink("hard", "plain")
+        // As it is in archives that programs write: podman would make it the file's.
+        .header(Header::new("hard", b'1', 0).link("plain").mode(0o640).owner(1, 2))
         .hardlink("hard link to a link", "dangling")
         .header(&Header::new("fifo", b'6', 0))
         .pax(&[("SCHILY.xattr.user.one", b"1\n2"), ("mtime", b"1234567890.987654321")])
@@ -211,8 +215,9 @@ fn sparse(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Three layers: the second deletes in every way, the third brings things back.
-fn deleting() -> Result<Vec<Layer>> {
+/// Three layers: the second deletes in every way, the third brings things back. What is deleted and
+/// made anew comes in both orders, or only in the one that podman takes.
+fn deleting(in_order: bool) -> Result<Vec<Layer>> {
     let bottom = [
         "a/one",
         "a/two",
@@ -233,28 +238,39 @@ fn deleting() -> Result<Vec<Layer>> {
         .file("b/.wh..wh..opq", b"")
         .file("b/new", b"middle")
         .file(".wh.c", b"")
-        // Deleted and made anew, in both orders.
+        // Deleted and made anew.
         .file(".wh.d", b"")
         .dir("d/")
         .file("d/new", b"middle")
-        .file("e", b"middle")
-        .file(".wh.e", b"")
         .file(".wh.f", b"")
         .dir("f/")
         .file("f/new", b"middle")
-        .dir("g/")
-        .file("g/new", b"middle")
-        .file(".wh.g", b"")
-        // A directory becomes a file, and one that is opaque only at the end.
+        // A directory becomes a file.
         .file("h", b"middle")
-        .file("i/new", b"middle")
-        .file("i/.wh..wh..opq", b"")
         .file(".wh.never-there", b"")
         .file(".wh..wh.plnk", b"")
         // In directories that nothing below is merged with.
         .file("b/.wh.one", b"")
         .file("j/new", b"middle")
         .file("j/.wh.one", b"");
+    let middle = match in_order {
+        true => middle
+            .file(".wh.e", b"")
+            .file("e", b"middle")
+            .file(".wh.g", b"")
+            .dir("g/")
+            .file("g/new", b"middle")
+            .file("i/.wh..wh..opq", b"")
+            .file("i/new", b"middle"),
+        false => middle
+            .file("e", b"middle")
+            .file(".wh.e", b"")
+            .dir("g/")
+            .file("g/new", b"middle")
+            .file(".wh.g", b"")
+            .file("i/new", b"middle")
+            .file("i/.wh..wh..opq", b""),
+    };
     let top = Tar::new().file("c/back", b"top").file("a/.wh.two", b"").file("a/three", b"top");
     [bottom, middle, top].iter().map(|tar| Layer::gzip(&tar.clone().end())).collect()
 }
@@ -268,7 +284,7 @@ fn listed(tree: &Tree) -> Vec<String> {
 }
 
 fn whiteouts(place: &Place) -> Result<()> {
-    let files = unpack(place, &deleting()?)?;
+    let files = unpack(place, &deleting(false)?)?;
     let found = listed(&tree::of(&files, &[])?);
     ensure!(found == LEFT, "{found:?} are left");
     Ok(())
@@ -277,7 +293,7 @@ fn whiteouts(place: &Place) -> Result<()> {
 /// The kernel makes the same of the marks: a shell in a container lists the files.
 fn marks(place: &Place) -> Result<()> {
     need(&[("busybox", "busybox-static")])?;
-    let mut layers = deleting()?;
+    let mut layers = deleting(false)?;
     let busybox = fs::read("/usr/bin/busybox").or_else(|_| fs::read("/bin/busybox"))?;
     let mut header = Header::new("bin/busybox", b'0', busybox.len());
     header.mode(0o755);
@@ -331,6 +347,23 @@ fn foreign_marks(place: &Place) -> Result<()> {
     ensure!(!attribute("user.overlay.opaque"), "an archive has made a directory opaque");
     ensure!(attribute("user.mine"), "an attribute is missing");
     ensure!(files.join("d/hidden").exists() && files.join("e").exists(), "a file is hidden");
+    Ok(())
+}
+
+/// Devices and owners that are only for the host's root to make: the image does without them.
+fn notes(place: &Place) -> Result<()> {
+    let tar = file("theirs", 0o644, 33, 33).header(Header::new("null", b'3', 0).device(1, 3));
+    let layout = Layout::new(&place.path("layout"))?;
+    layout.image(&[Layer::gzip(&tar.end())?], json!({}))?;
+    let said = place.run(&["import", &place.path("layout").to_string_lossy(), "a"])?;
+    let has =
+        |words: &str| said.stderr.lines().any(|it| it.starts_with("note: ") && it.contains(words));
+    let has_range = place.owner(33) != place.owner(0);
+    ensure!(said.code == 0, "{}", said.stderr);
+    ensure!(has("1 device nodes were left out") != place.is_root(), "{}", said.stderr);
+    ensure!(has("1 files belong to root here") != has_range, "{}", said.stderr);
+    let layer = layer_with(place, "theirs")?;
+    ensure!(layer.join("null").exists() == place.is_root(), "a device is there, or is not");
     Ok(())
 }
 
@@ -430,39 +463,42 @@ fn deep(place: &Place) -> Result<()> {
 
 /// As root: others cannot give files to other users.
 fn root_only(place: &Place) -> Result<()> {
-    ensure!(place.is_root(), Skipped("umoci and tar need root to set owners".into()));
+    ensure!(place.is_root(), Skipped("umoci, podman and tar need root to set owners".into()));
     Ok(())
 }
 
-fn umoci(place: &Place) -> Result<()> {
-    root_only(place)?;
-    need(&[("umoci", "umoci")])?;
+/// All kinds, and over them a layer with devices.
+fn with_devices() -> Result<Vec<Layer>> {
     let devices = Tar::new()
         .header(Header::new("null", b'3', 0).device(1, 3))
         .header(Header::new("disk", b'4', 0).device(259, 70000))
         .file(".wh.sticky", b"")
         .file("later", b"");
-    let (ours, theirs) =
-        both(place, &[Layer::gzip(&all_kinds().end())?, Layer::gzip(&devices.end())?])?;
-    compare(&ours, &theirs)
+    Ok(vec![Layer::gzip(&all_kinds().end())?, Layer::gzip(&devices.end())?])
+}
+
+fn umoci(place: &Place) -> Result<()> {
+    root_only(place)?;
+    let files = unpack(place, &with_devices()?)?;
+    compare(&files, &by_umoci(place)?)
 }
 
 fn umoci_whiteouts(place: &Place) -> Result<()> {
     root_only(place)?;
-    need(&[("umoci", "umoci")])?;
-    let (ours, theirs) = both(place, &deleting()?)?;
-    // umoci deletes from directories after it has set their time.
-    let files = |path: &Path| {
-        let mut tree = tree::of(path, &[])?;
-        tree.retain(|_, line| !line.starts_with('4'));
-        Ok::<_, anyhow::Error>(tree)
-    };
-    tree::same(&files(&ours)?, &files(&theirs)?)
+    let files = unpack(place, &deleting(false)?)?;
+    tree::same(&files_of(&files)?, &files_of(&by_umoci(place)?)?)
 }
 
-/// What we make of an image of these layers, and what umoci does.
-fn both(place: &Place, layers: &[Layer]) -> Result<(PathBuf, PathBuf)> {
-    let files = unpack(place, layers)?;
+/// Without the directories: others delete from them after they have set their time.
+fn files_of(path: &Path) -> Result<Tree> {
+    let mut tree = tree::of(path, &[])?;
+    tree.retain(|_, line| !line.starts_with('4'));
+    Ok(tree)
+}
+
+/// What umoci makes of the image in our layout.
+fn by_umoci(place: &Place) -> Result<PathBuf> {
+    need(&[("umoci", "umoci")])?;
     let layout = place.path("layout");
     let index = fs::read_to_string(layout.join("index.json"))?;
     let mut index: serde_json::Value = serde_json::from_str(&index)?;
@@ -471,7 +507,46 @@ fn both(place: &Place, layers: &[Layer]) -> Result<(PathBuf, PathBuf)> {
     let theirs = place.path("umoci");
     let image = format!("{}:a", layout.display());
     tool("umoci", &["raw", "unpack", "--image", &image, &theirs.to_string_lossy()])?;
-    Ok((files, theirs))
+    Ok(theirs)
+}
+
+fn podman(place: &Place) -> Result<()> {
+    root_only(place)?;
+    let files = unpack(place, &with_devices()?)?;
+    let trees = [files, by_podman(place)?].map(|path| {
+        let mut tree = tree::of(&path, &[])?;
+        // podman makes the root directory what the archive says, but for its time.
+        let root = tree.get_mut(Path::new("")).context("no root")?;
+        *root = root.split(' ').take(2).collect::<Vec<_>>().join(" ") + " today";
+        // No time is before 1970.
+        tree.remove(Path::new("older than 1970"));
+        // And a second name of a symbolic link is a link of its own.
+        for link in tree.values_mut().filter(|it| it.starts_with("12")) {
+            *link = link.split(" = ").next().unwrap_or_default().into();
+        }
+        Ok::<_, anyhow::Error>(tree)
+    });
+    let [ours, theirs] = trees;
+    compare_trees(ours?, theirs?)
+}
+
+fn podman_whiteouts(place: &Place) -> Result<()> {
+    root_only(place)?;
+    let files = unpack(place, &deleting(true)?)?;
+    tree::same(&files_of(&files)?, &files_of(&by_podman(place)?)?)
+}
+
+/// What podman makes of it: plain directories, and its own files in /run are in a mount namespace.
+fn by_podman(place: &Place) -> Result<PathBuf> {
+    need(&[("podman", "podman")])?;
+    let podman = "podman --root $PWD/podman --runroot /run/p --tmpdir /run/t --storage-driver vfs";
+    let script = format!(
+        "mount -t tmpfs tmpfs /run; cd \"$1\"
+         {podman} image mount \"$({podman} pull --quiet oci:layout)\""
+    );
+    let here = place.path("");
+    let words = ["--mount", "sh", "-ec", &script, "sh", &here.to_string_lossy()];
+    Ok(PathBuf::from(tool("unshare", &words)?.trim()))
 }
 
 fn tar(place: &Place) -> Result<()> {
@@ -490,7 +565,10 @@ fn tar(place: &Place) -> Result<()> {
 
 /// But for the time of directories that no archive describes: those are of today.
 fn compare(ours: &Path, theirs: &Path) -> Result<()> {
-    let (mut ours, mut theirs) = (tree::of(ours, &[])?, tree::of(theirs, &[])?);
+    compare_trees(tree::of(ours, &[])?, tree::of(theirs, &[])?)
+}
+
+fn compare_trees(mut ours: Tree, mut theirs: Tree) -> Result<()> {
     for (path, line) in ours.iter_mut().chain(theirs.iter_mut()) {
         let words: Vec<&str> = line.split(' ').collect();
         if words[0].starts_with('4') && !words[2].starts_with("1000000000.") {

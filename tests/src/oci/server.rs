@@ -1,7 +1,7 @@
 //! A server on loopback, gone with its value, that answers by a function: with anything, as much of
 //! it as it likes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +11,10 @@ use anyhow::Result;
 
 /// One request as it came.
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub headers: Vec<String>,
+    pub body: String,
 }
 
 impl Request {
@@ -53,11 +55,15 @@ impl Server {
 
 fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request, &mut TcpStream) -> std::io::Result<()>) {
     let Ok(copy) = stream.try_clone() else { return };
-    let mut lines = BufReader::new(copy).lines().map_while(Result::ok);
+    let mut input = BufReader::new(copy);
+    let mut lines = input.by_ref().lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let path = first.split(' ').nth(1).unwrap_or_default().to_string();
-    let _ = answer(&Request { path, headers }, &mut stream);
+    let [method, path] = [0, 1].map(|at| first.split(' ').nth(at).unwrap_or_default().to_string());
+    let mut request = Request { method, path, headers, body: String::new() };
+    let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let _ = input.take(length).read_to_string(&mut request.body);
+    let _ = answer(&request, &mut stream);
 }
 
 impl Drop for Server {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, Uri};
 
+use super::credentials::Login;
 use super::http::is_loopback;
 use super::{Registry, answer};
 
@@ -28,7 +29,7 @@ pub fn authorization(registry: &Registry, response: &Response<Body>) -> Result<S
         let login = registry.login.as_ref();
         let login = login
             .with_context(|| format!("there is no login for {} here", registry.reference.registry));
-        return Ok(login.map_err(|it| it.context(hint(registry)))?.basic());
+        return login.map_err(|it| it.context(hint(registry)))?.basic();
     }
     bail!("the registry wants to know who we are in a way that is not known here")
 }
@@ -46,25 +47,43 @@ struct Token {
 
 /// Gets a token for our repository: what to send as `Authorization` from here on.
 ///
-/// The `values` of the challenge say where: a GET of `realm`, with their `service`, if there is
-/// one, and their `scope` in the query; token.md, "Requesting a Token". Without a scope, ours is
-/// `repository:PATH:pull`. Whoever has a `login` shows it there, anyone else gets a token too. But
-/// first `check` the realm: the registry has chosen it.
+/// The `values` of the challenge say where: a GET of `realm`, with their `scope` and their `service`,
+/// if there is one, in the query; token.md, "Requesting a Token". Without a scope, ours is
+/// `repository:PATH:pull`. Whoever has a `login` shows it there, anyone else gets a token too; with
+/// `Login::Identity` it is `trade`d in. But first `check` the realm: the registry has chosen it.
 ///
 /// Exercise 14.1
 fn token(registry: &Registry, challenge: &Challenge) -> Result<String> {
-    let realm = challenge.values.get("realm").context("the registry does not say where")?;
+    let get = |key: &str| challenge.values.get(key).map(String::as_str);
+    let realm = get("realm").context("the registry does not say where")?;
     check(realm, registry)?;
-    let scope = format!("repository:{}:pull", registry.reference.path);
-    let scope = challenge.values.get("scope").unwrap_or(&scope);
-    let mut request = registry.agent.get(realm).query("scope", scope);
-    if let Some(service) = challenge.values.get("service") {
-        request = request.query("service", service);
+    let ours = format!("repository:{}:pull", registry.reference.path);
+    let mut asked = vec![("scope", get("scope").unwrap_or(&ours))];
+    asked.extend(get("service").map(|service| ("service", service)));
+    if let Some(Login::Identity(identity)) = &registry.login {
+        return trade(registry, realm, asked, identity);
     }
+    let mut request = registry.agent.get(realm).query_pairs(asked);
     if let Some(login) = &registry.login {
-        request = request.header("Authorization", login.basic());
+        request = request.header("Authorization", login.basic()?);
     }
     bearer(request.call().map_err(answer::describe)?, registry)
+}
+
+/// A token for an identity token, as OAuth 2 has it: docs/content/spec/auth/oauth.md.
+fn trade(
+    registry: &Registry,
+    realm: &str,
+    asked: Vec<(&str, &str)>,
+    identity: &str,
+) -> Result<String> {
+    let traded = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", identity),
+        ("client_id", "container-workshop"),
+    ];
+    let answered = registry.agent.post(realm).send_form(asked.into_iter().chain(traded));
+    bearer(answered.map_err(answer::describe)?, registry)
 }
 
 /// What an answer with a token is for.

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -16,15 +16,22 @@ use serde::Deserialize;
 /// Docker's own name for Docker Hub, in such files.
 const HUB: &str = "index.docker.io";
 
-pub struct Login {
-    user: String,
-    password: String,
+pub enum Login {
+    Password {
+        user: String,
+        password: String,
+    },
+    /// For whoever gives out tokens, in the place of a password that is not kept anywhere.
+    Identity(String),
 }
 
 impl Login {
     /// RFC 7617.
-    pub fn basic(&self) -> String {
-        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", self.user, self.password)))
+    pub fn basic(&self) -> Result<String> {
+        let Login::Password { user, password } = self else {
+            bail!("the login here is an identity token, and the registry wants a password");
+        };
+        Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
     }
 }
 
@@ -42,6 +49,7 @@ struct Auth {
     auth: String,
     username: String,
     password: String,
+    identitytoken: String,
 }
 
 /// The first login for `registry`, or for `path` in it.
@@ -106,16 +114,19 @@ fn named<'a, T>(entries: &'a BTreeMap<String, T>, name: &str) -> Option<(&'a Str
 
 impl Auth {
     fn login(&self) -> Result<Option<Login>> {
+        if !self.identitytoken.is_empty() {
+            return Ok(Some(Login::Identity(self.identitytoken.clone())));
+        }
         if self.auth.is_empty() {
             let (user, password) = (self.username.clone(), self.password.clone());
-            return Ok((!user.is_empty()).then_some(Login { user, password }));
+            return Ok((!user.is_empty()).then_some(Login::Password { user, password }));
         }
         let bytes = BASE64_STANDARD.decode(&self.auth).context("a login is not in base64")?;
         let text = String::from_utf8(bytes).context("a login is not text")?;
         let (user, password) = text.split_once(':').context("a login has no password")?;
         // Some tools end it with NUL bytes.
         let password = password.trim_end_matches('\0');
-        Ok(Some(Login { user: user.into(), password: password.into() }))
+        Ok(Some(Login::Password { user: user.into(), password: password.into() }))
     }
 }
 
@@ -143,7 +154,11 @@ fn ask(helper: &str, server: &str) -> Result<Login> {
     let output = child.wait_with_output().with_context(act)?;
     ensure!(output.status.success(), "{program} has no login for {server}");
     let answer: Answer = serde_json::from_slice(&output.stdout).with_context(act)?;
-    Ok(Login { user: answer.username, password: answer.secret })
+    Ok(match answer.username.as_str() {
+        // So it marks an identity token.
+        "<token>" => Login::Identity(answer.secret),
+        _ => Login::Password { user: answer.username, password: answer.secret },
+    })
 }
 
 #[cfg(test)]
@@ -152,18 +167,23 @@ mod tests {
 
     fn user(json: &str, registry: &str, path: &str) -> Option<String> {
         let file: File = serde_json::from_str(json).unwrap();
-        file.find(registry, path).unwrap().map(|login| format!("{}:{}", login.user, login.password))
+        file.find(registry, path).unwrap().map(|login| match login {
+            Login::Password { user, password } => format!("{user}:{password}"),
+            Login::Identity(token) => token,
+        })
     }
 
     #[test]
     fn the_most_exact_login_counts() {
         let json = r#"{"auths": {"https://index.docker.io/v1/": {"auth": "aHViOmE6Yg=="},
             "localhost:5000": {"username": "host", "password": "x"},
-            "localhost:5000/a": {"auth": "YTpi"}, "ghcr.io": {}}}"#;
+            "localhost:5000/a": {"auth": "YTpi"}, "ghcr.io": {},
+            "localhost:5002": {"auth": "YTo=", "identitytoken": "c"}}}"#;
         assert_eq!(user(json, "docker.io", "library/alpine").unwrap(), "hub:a:b");
         assert_eq!(user(json, "localhost:5000", "b/c").unwrap(), "host:x");
         assert_eq!(user(json, "localhost:5000", "a/c").unwrap(), "a:b");
         assert_eq!(user(json, "localhost:5001", "a/c"), None);
+        assert_eq!(user(json, "localhost:5002", "a/c").unwrap(), "c");
         assert_eq!(user(json, "ghcr.io", "a/c"), None);
     }
 }

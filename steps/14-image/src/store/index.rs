@@ -81,6 +81,18 @@ impl Store {
         self.replace("index.json", &bytes)
     }
 
+    /// No image is there any more.
+    pub(super) fn forget_images(&self) -> Result<()> {
+        let _lock = self.lock_index()?;
+        let path = self.path.join("index.json");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives an image its name, and takes it from the one that had it.
     pub fn name(&self, name: &str, descriptor: Descriptor) -> Result<()> {
         self.change(|images| {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Store, lock};
+use super::{OURS, Store, lock};
 use crate::unpack::remove;
 
 /// How much went.
@@ -23,12 +23,16 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Removes images without a name, then whatever no image needs.
-    pub fn prune(&self) -> Result<Pruned> {
-        let before = self.images()?.len();
-        self.change(|images| images.retain(|it| it.name.is_some()))?;
+    /// Removes images without a name, or all of them, then whatever no image needs.
+    pub fn prune(&self, all: bool) -> Result<Pruned> {
+        // With all of them gone it does not matter if the list of them is damaged.
+        let images = if all { self.images().unwrap_or_default() } else { self.images()? };
+        match all {
+            true => self.forget_images()?,
+            false => self.change(|images| images.retain(|it| it.name.is_some()))?,
+        }
         let mut pruned = self.sweep()?;
-        pruned.images = before - self.images()?.len();
+        pruned.images = images.len() - self.images()?.len();
         Ok(pruned)
     }
 
@@ -52,6 +56,17 @@ impl Store {
             false => self.remove_tree("locks", name),
         })?;
         Ok(pruned)
+    }
+
+    /// Removes the store itself, which holds nothing any more, and the directory that was made for
+    /// it.
+    pub fn remove(self) -> Result<()> {
+        let act = || format!("cannot remove {}", self.path.display());
+        fs::remove_dir_all(&self.path).with_context(act)?;
+        let parent = self.path.parent().filter(|it| it.ends_with(OURS));
+        // Somebody may keep another store there.
+        let _ = parent.map(fs::remove_dir);
+        Ok(())
     }
 
     /// The names of all blobs and unpacked layers of all images.

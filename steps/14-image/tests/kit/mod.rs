@@ -119,7 +119,7 @@ impl Place {
         if self.is_root() {
             return id;
         }
-        let maps = user::Maps::plan(&user::Args { user: None });
+        let maps = user::Maps::plan(&user::Args::default());
         let map = maps.uids.iter().find(|it| it.inside <= id && id - it.inside < it.count);
         let own = self.user.unwrap_or(geteuid().as_raw());
         map.filter(|_| self.user.is_none()).map_or(own, |it| it.outside + id - it.inside)

@@ -34,7 +34,7 @@ pub fn pasta() -> Result<String> {
     }
     let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUSER;
     let mut child = waiting(kinds)?;
-    user::Maps::plan(&user::Args { user: None }).write(child.pid())?;
+    user::Maps::plan(&user::Args::default()).write(child.pid())?;
     drop(Pasta::connect(child.pid())?);
     child.release()?;
     child.wait()?;

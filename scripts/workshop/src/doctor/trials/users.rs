@@ -18,7 +18,7 @@ pub fn namespace() -> Result<String> {
 
 /// The maps that step 6 would write for us.
 pub fn maps() -> Result<String> {
-    let maps = Maps::plan(&Args { user: None });
+    let maps = Maps::plan(&Args::default());
     with_maps(&maps, |_| Ok(()))?;
     Ok(match maps.one_id() {
         Some(_) => "one id".into(),
@@ -38,7 +38,7 @@ pub fn range() -> Result<String> {
         }
         ensure!(granted(file).is_some(), "{file} grants nothing to uid {us}");
     }
-    let maps = Maps::plan(&Args { user: None });
+    let maps = Maps::plan(&Args::default());
     if maps.one_id().is_some() {
         bail!("step 6 finds no range for us");
     }
@@ -48,7 +48,7 @@ pub fn range() -> Result<String> {
 
 /// A mount of the temporary directory whose owners are those of a container.
 pub fn idmapped() -> Result<String> {
-    let maps = Maps::plan(&Args { user: None });
+    let maps = Maps::plan(&Args::default());
     if !maps.is_foreign() {
         return untried("root's range is not in this user namespace");
     }
