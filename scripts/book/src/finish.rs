@@ -20,6 +20,9 @@ const CHANGES: [(&str, &str); 2] = [
 /// A name up to this length stays whole on a phone too.
 const SHORT: usize = 12;
 
+/// A flag of this length may be broken all the same, or a phone could not show it.
+const LONGEST_FLAG: usize = 28;
+
 /// All pages in a directory and below.
 pub fn pages(dir: &Path) -> Result<()> {
     let act = || format!("cannot list {}", dir.display());
@@ -29,8 +32,9 @@ pub fn pages(dir: &Path) -> Result<()> {
             pages(&path)?;
         } else if path.extension().is_some_and(|it| it == "html") {
             let text = read(&path)?;
-            let changed =
-                CHANGES.iter().fold(jointed(&text), |text, (old, new)| text.replace(old, new));
+            let changed = CHANGES
+                .iter()
+                .fold(flags(&jointed(&text)), |text, (old, new)| text.replace(old, new));
             if changed != text {
                 write(&path, &changed)?;
             }
@@ -47,6 +51,17 @@ fn jointed(page: &str) -> String {
             let words: Vec<_> = text.split(' ').map(breakable).collect();
             format!("{tag}>{}", words.join(" "))
         })
+    })
+}
+
+/// Flags in running text are not broken after their dashes: `--` at the end of a line means something else.
+fn flags(page: &str) -> String {
+    each(page, "<code>", "</code>", |code| {
+        let whole = |word: &str| match word.starts_with('-') && word.len() < LONGEST_FLAG {
+            true => format!("<span class=\"flag\">{word}</span>"),
+            false => word.into(),
+        };
+        code.split(' ').map(whole).collect::<Vec<_>>().join(" ")
     })
 }
 
@@ -89,5 +104,11 @@ mod tests {
             .replace("/proc/self/ns", "/proc/<wbr>self/<wbr>ns")
             .replace("uts::set_hostname", "uts::<wbr>set_<wbr>hostname");
         assert_eq!(jointed(page), wanted);
+    }
+
+    #[test]
+    fn a_flag_stays_in_one_line() {
+        let wanted = "<code>unshare <span class=\"flag\">--user</span> a-b</code>";
+        assert_eq!(flags("<code>unshare --user a-b</code>"), wanted);
     }
 }

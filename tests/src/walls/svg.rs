@@ -137,7 +137,9 @@ fn label(wall: &Wall, i: usize, walls: usize) -> String {
     // At the top a label stands on its point, at the bottom it hangs from it.
     let lean = (y - CENTRE.1) / LABELS;
     let height = 15.0 * lines.len() as f64;
-    let top = y + 5.0 - height * (1.0 - lean) / 2.0;
+    // The lowest hang lower still: there is more to read beside them.
+    let hang = if lean > 0.9 { 10.0 } else { 0.0 };
+    let top = y + 5.0 + hang - height * (1.0 - lean) / 2.0;
     let shared = if wall.whose == Whose::Own { "" } else { " shared" };
     let mut svg = format!(
         "<text class=\"name{shared}\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{top:.1}\">{}</text>",
