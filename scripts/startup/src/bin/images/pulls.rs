@@ -139,10 +139,10 @@ fn blobs(layout: &Path) -> Result<Vec<String>> {
     manifest["layers"].as_array().context("no layers")?.iter().map(hex).collect()
 }
 
-/// podman leaves mounts of its own over its directory.
+/// podman leaves mounts of its own over its directory. All is on the disk before the next one starts.
 fn remove(path: &Path) -> Result<()> {
     let name = path.display();
-    let words = format!("umount -q {name}/overlay; rm -rf {name} {name}.run {name}.tmp");
+    let words = format!("umount -q {name}/overlay; rm -rf {name} {name}.run {name}.tmp; sync");
     done(Command::new("sh").args(["-c", &words]))
 }
 

@@ -1,5 +1,5 @@
 //! One command, from its start to its exit: the clock around it, and what wait4(2) says of it and of
-//! all that it waited for.
+//! all that it waited for. The peak is at least what we had ourselves when we started it.
 
 use std::ffi::OsStr;
 use std::fs;
