@@ -145,7 +145,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "delegated-cgroup",
-        asks: "Can an ordinary user set limits below a v2 cgroup that was delegated to him?",
+        asks: "Can an ordinary user set limits below a v2 cgroup that was delegated to them?",
         look_at: "group.rs: fill_file, v2.rs: place; cgroup-v2.rst: Delegation",
         exercise: "7.2",
         needs: &[Need::Root, Need::Ordinary, Need::V2("pids")],
