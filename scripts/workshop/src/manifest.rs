@@ -2,6 +2,7 @@
 //! from ours. What the learner added to them stays.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -20,10 +21,10 @@ const TITLE: &str = "\
 /// While a function is blank, what it will use is unused.
 const UNUSED: [&str; 4] = ["dead_code", "unused_imports", "unused_mut", "unused_variables"];
 
-/// Writes them. A file of the learner's that is changed is kept aside, and named.
-pub fn write(my: &Path) -> Result<Vec<PathBuf>> {
+/// Writes them, for all steps up to this one. A file of the learner's that is changed is kept aside, and named.
+pub fn write(my: &Path, step: Step) -> Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
-    kept.extend(complete(my, &my.join("Cargo.toml"), &workspace()?)?);
+    kept.extend(complete(my, &my.join("Cargo.toml"), &workspace(step)?)?);
     kept.extend(complete(my, &my.join(".cargo/config.toml"), &config(my)?)?);
     let lock = checkout::checkout()?.join("Cargo.lock");
     fs::copy(&lock, my.join("Cargo.lock"))
@@ -41,7 +42,7 @@ pub fn package(package: &Path) -> Result<String> {
 }
 
 /// Cargo.toml of the workspace, with the versions that ours has.
-fn workspace() -> Result<String> {
+fn workspace(step: Step) -> Result<String> {
     let mut document = read(&checkout::checkout()?.join("Cargo.toml"))?;
     let workspace = &mut document["workspace"];
     workspace["members"] = value(Array::from_iter(["steps/*"]));
@@ -55,7 +56,39 @@ fn workspace() -> Result<String> {
     for lint in UNUSED {
         workspace["lints"]["rust"][lint] = value("allow");
     }
+    let built = built(step)?;
+    for (_, profile) in document["profile"].as_table_mut().into_iter().flat_map(|it| it.iter_mut())
+    {
+        if let Some(packages) = profile.get_mut("package").and_then(Item::as_table_mut) {
+            packages.retain(|name, _| built.contains(name));
+        }
+    }
     Ok(format!("{TITLE}{document}"))
+}
+
+/// All crates that are built for the steps up to this one: cargo warns of a profile for any other.
+fn built(step: Step) -> Result<BTreeSet<String>> {
+    let lock = read(&checkout::checkout()?.join("Cargo.lock"))?;
+    let packages = lock.get("package").and_then(Item::as_array_of_tables);
+    let packages = packages.context("Cargo.lock has no packages")?;
+    let mut built =
+        BTreeSet::from_iter(Step::all().filter(|it| *it <= step).map(Step::name).map(String::from));
+    loop {
+        let before = built.len();
+        for package in packages.iter() {
+            let name = package.get("name").and_then(Item::as_str).unwrap_or_default();
+            let dependencies = package.get("dependencies").and_then(Item::as_array);
+            // The tests of a step need packages of ours that are not in `my/`.
+            let ours = package.get("source").is_none() && !Step::all().any(|it| it.name() == name);
+            if built.contains(name) && !ours {
+                let names = dependencies.into_iter().flatten().filter_map(|it| it.as_str());
+                built.extend(names.flat_map(|it| it.split(' ').next()).map(String::from));
+            }
+        }
+        if built.len() == before {
+            return Ok(built);
+        }
+    }
 }
 
 /// What the steps depend on, and the steps themselves.
@@ -193,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_workspace_has_our_versions_and_no_tests() {
-        let text = workspace().unwrap();
+        let text = workspace(Step::all().next().unwrap()).unwrap();
         let document: DocumentMut = text.parse().unwrap();
         let dependencies = &document["workspace"]["dependencies"];
         let ours = read(&checkout::checkout().unwrap().join("Cargo.toml")).unwrap();
@@ -203,5 +236,8 @@ mod tests {
         );
         assert!(dependencies.get("evidence").is_none() && dependencies.get("tempfile").is_none());
         assert_eq!(document["workspace"]["lints"]["rust"]["dead_code"].as_str(), Some("allow"));
+        assert!(!text.contains("zstd-sys"), "cargo warns of a profile for what is not built");
+        let last = workspace(Step::all().last().unwrap()).unwrap();
+        assert!(last.contains("zstd-sys = {") && text.contains("clap_builder = {"), "{last}");
     }
 }

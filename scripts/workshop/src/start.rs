@@ -53,7 +53,7 @@ pub fn ground(my: &My, step: Step, keep: Keep, choice: Choice) -> Result<()> {
     let paint = Paint(paint::wanted(&stdout()));
     std::fs::create_dir_all(my.dir())
         .with_context(|| format!("cannot make {}", my.dir().display()))?;
-    for kept in manifest::write(my.dir())? {
+    for kept in manifest::write(my.dir(), step)? {
         println!("  what was there before is in {}", shown(&kept));
     }
     println!("\n{}  {}", paint.bold(&title(step)), question(step));
