@@ -233,7 +233,7 @@ fn cpus(context: &Context) -> Result<()> {
 }
 
 fn cpus_bite(context: &Context) -> Result<()> {
-    let container = context.container().option("--cpus", "0.05").start(&["spin 40"])?;
+    let container = context.container().option("--cpus", "0.1").start(&["spin 40"])?;
     let stat = file(&container, "cpu.stat", "cpu.stat")?;
     let throttled = stat.lines().find_map(|line| line.strip_prefix("nr_throttled "));
     ensure!(throttled.is_some_and(|count| count != "0"), "it was not throttled: {stat:?}");
