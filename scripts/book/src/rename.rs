@@ -107,6 +107,10 @@ impl Names {
     /// The name of content: `sha256:[A]`. Its first twelve digits, as people are shown them, are the same
     /// thing if all of it was seen before; else they are any number.
     fn digest(&mut self, digits: &str) -> Option<String> {
+        // So many zeros are no digest.
+        if digits.bytes().all(|it| it == b'0') {
+            return None;
+        }
         let mut seen = self.given.keys().filter(|(kind, _)| *kind == DIGEST).map(|(_, it)| it);
         let whole = seen.find(|it| it.starts_with(digits)).cloned();
         let whole = whole.or_else(|| (digits.len() == 64).then(|| digits.into()))?;
