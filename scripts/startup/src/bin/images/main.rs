@@ -38,7 +38,7 @@ struct Cli {
     #[arg(long, default_value_t = 59_000)]
     files: usize,
 
-    /// Where it is all done, on a disk: about three times the image's size
+    /// Where it is all done, on a disk: five times the image's size for each round, and three more
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
 

@@ -1,5 +1,6 @@
 //! One image from one registry on this machine, by each tool: into an empty store, and once more into
-//! the full one. What a tool has made is removed while no clock runs.
+//! the full one. What a tool has made is put aside until the end: what it costs to make files on ext4
+//! depends on how many were removed before, see `scripts/bench`.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +20,7 @@ const LAYERS: usize = 5;
 struct Subject {
     row: Row,
     command: Command,
-    /// Removed after each turn; a full one stays.
+    /// Put aside after each turn; a full one stays.
     made: Option<PathBuf>,
 }
 
@@ -53,7 +54,7 @@ pub fn measure(
             row.once(command, &work.join("log"))?;
             eprintln!("round {}: {}", round + 1, row.name);
             if let Some(made) = made {
-                remove(made)?;
+                put_aside(made, &work.join(format!("aside-{round}-{turn}")))?;
             }
         }
     }
@@ -140,9 +141,10 @@ fn blobs(layout: &Path) -> Result<Vec<String>> {
 }
 
 /// podman leaves mounts of its own over its directory. All is on the disk before the next one starts.
-fn remove(path: &Path) -> Result<()> {
-    let name = path.display();
-    let words = format!("umount -q {name}/overlay; rm -rf {name} {name}.run {name}.tmp; sync");
+fn put_aside(made: &Path, aside: &Path) -> Result<()> {
+    let (name, aside) = (made.display(), aside.display());
+    let words =
+        format!("umount -q {name}/overlay; mv {name} {aside}; rm -rf {name}.run {name}.tmp; sync");
     done(Command::new("sh").args(["-c", &words]))
 }
 
