@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Error, Result};
 use serde::Deserialize;
 
-use crate::{checkout, steps::Step};
+use crate::{advice::advised, checkout, steps::Step};
 
 /// cargo failed, and said why.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ fn cargo_in<A: AsRef<OsStr>>(
         cargo.arg("--release");
     }
     cargo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = cargo.spawn().context("cannot run cargo")?;
+    let mut child = cargo.spawn().map_err(no_cargo)?;
     let errors = child.stderr.take().context("cargo has no stderr")?;
     let errors = std::thread::spawn(move || read(errors));
     let mut program = None;
@@ -135,6 +135,11 @@ fn cargo_in<A: AsRef<OsStr>>(
         return Err(NotBuilt { packages: named(arguments), said }.into());
     }
     Ok(program)
+}
+
+fn no_cargo(error: std::io::Error) -> Error {
+    let failure = crate::describe(&Error::new(error).context("cannot run cargo"));
+    advised(failure, "building takes Rust: https://rustup.rs; cargo workshop doctor says more")
 }
 
 /// The packages that were asked for.

@@ -30,14 +30,18 @@ fn overview() -> Result<i32> {
     crate::end_with_reader();
     let paint = Paint(paint::wanted(&stdout()));
     println!("\n{}\n", paint.bold("Nine steps to a container"));
-    for step in Step::all() {
-        let name = paint.bold(&format!("{:8}", step.name()));
-        println!("  {}  {name}  {}", paint.green(&step.number().to_string()), step.adds());
-    }
+    Step::walls().for_each(|step| list(step, &paint));
+    println!("\n{}\n", paint.bold("From container to engine"));
+    Step::all().filter(|step| !step.takes_root()).for_each(|step| list(step, &paint));
     println!();
     for (command, does) in COMMANDS {
         println!("  {:24}  {}", command, paint.dim(does));
     }
     println!();
     Ok(0)
+}
+
+fn list(step: Step, paint: &Paint) {
+    let number = paint.green(&format!("{:>2}", step.number()));
+    println!("  {number}  {}  {}", paint.bold(&format!("{:8}", step.name())), step.adds());
 }

@@ -38,6 +38,11 @@ pub fn advise(name: &str, side: Side, failed: (&str, Option<&str>), host: &Host)
         "git" | "pager" | "sudo" | "apt" | "lab-kernel" => tool(name, reason, host),
         "range" => range(reason, host),
         "pasta" => pasta(reason, host),
+        "registry" => advice(
+            reason,
+            "a network, or https_proxy=http://HOST:PORT; without: cargo workshop run 14 -- import FILE",
+            NOTHING,
+        ),
         _ if name.starts_with("overlay") && reason.contains("(ENODEV)") => module("overlay"),
         "idmapped-mount" if reason.contains("(EINVAL)") => advice(
             "this file system cannot show files as other owners'",
