@@ -10,7 +10,7 @@ use super::{
     trial::{Need, Outcome, Trial},
     trials::{self, BUILD},
 };
-use crate::{place::Place, steps::Step};
+use crate::{checkout, place::Place, steps::Step};
 
 /// What each side has found out; a side that could not try is not there.
 pub type Columns = BTreeMap<Side, Outcomes>;
@@ -95,8 +95,11 @@ fn obstacle_in_lab(step: Step, columns: &Columns) -> Option<String> {
     obstacle(step, Side::Lab, columns)
 }
 
-/// Without a toolchain there is nothing to run, wherever.
+/// Without a toolchain there is nothing to run, wherever; but for a kit, which has the programs.
 fn unbuildable(columns: &Columns) -> Option<String> {
+    if checkout::kit().is_some() {
+        return None;
+    }
     let needed = trials::all().filter(|row| row.step == BUILD && row.need == Need::Step);
     let mut outcomes = needed.flat_map(|row| columns.values().filter_map(|it| it.get(row.name)));
     outcomes.find(|outcome| outcome.fails()).map(|outcome| outcome.words().to_string())
