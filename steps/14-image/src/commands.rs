@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clap::Subcommand;
 use indicatif::HumanBytes;
 
 use crate::files::Files;
 use crate::namespace::with_ids;
 use crate::platform::Platform;
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 use crate::pull::{self, Options};
 use crate::reference::Reference;
 use crate::registry::{self, Registry};
@@ -172,13 +172,11 @@ fn remove(store: &Store, names: &[String]) -> Result<u8> {
 
 fn prune(store: Store, all: bool) -> Result<u8> {
     let pruned = store.prune(all)?;
-    let (images, layers) = (pruned.images, pruned.layers);
-    println!(
-        "removed: {images} images, {layers} unpacked layers, {} of blobs",
-        HumanBytes(pruned.bytes)
-    );
+    let images = counted(pruned.images, "image");
+    let layers = counted(pruned.layers, "unpacked layer");
+    println!("removed: {images}, {layers}, {} of blobs", HumanBytes(pruned.bytes));
     if pruned.kept > 0 {
-        println!("kept: {} layers that containers use", pruned.kept);
+        println!("kept: {}, in use by containers", counted(pruned.kept, "layer"));
     } else if all {
         let path = store.path().display().to_string();
         store.remove()?;
@@ -210,6 +208,7 @@ pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)>
     if let Some(image) = store.find(name)? {
         return Ok((store, image));
     }
+    name.parse::<Reference>().map_err(|error| no_reference(error, name))?;
     let code = with_ids(|| fetch(&Store::open(path)?, name, args).map(|()| 0))?;
     if code != 0 {
         // The child has said why.
@@ -217,4 +216,10 @@ pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)>
     }
     let image = get(&store, name)?;
     Ok((store, image))
+}
+
+/// Whoever comes from step 9 has a directory at hand.
+fn no_reference(error: Error, name: &str) -> Error {
+    let hint = "the steps before this one take a directory; `import` takes images from files";
+    if Path::new(name).is_dir() { error.context(chroot::Hint(hint.into())) } else { error }
 }

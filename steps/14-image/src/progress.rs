@@ -35,8 +35,9 @@ impl Progress {
     pub fn layer(&self, digest: &Digest, size: u64) -> Bar {
         let name = digest.short().to_string();
         let bar = self.bars.as_ref().map(|bars| {
-            let style =
-                ProgressStyle::with_template("{prefix} {msg:20} [{bar:30}] {bytes}/{total_bytes}");
+            let style = ProgressStyle::with_template(
+                "{prefix} {msg:20} [{wide_bar}] {bytes:>11}/{total_bytes:11}",
+            );
             let bar =
                 bars.add(ProgressBar::new(size).with_prefix(name.clone()).with_message("fetching"));
             bar.set_style(
@@ -51,19 +52,17 @@ impl Progress {
     pub fn notes(&self, notes: Notes) {
         if notes.owners > 0 {
             self.say(&format!(
-                "note: {} files belong to root here: their owners' ids are not mapped \
-                (/etc/subuid and /etc/subgid grant ids)",
-                notes.owners
+                "note: root owns {} here: their owners' ids are not mapped (/etc/subuid and \
+                /etc/subgid grant ids)",
+                counted(notes.owners, "file")
             ));
         }
         if notes.devices > 0 {
-            self.say(&format!(
-                "note: {} device nodes were left out: they are for the host's root to make",
-                notes.devices
-            ));
+            let devices = counted(notes.devices, "device node");
+            self.say(&format!("note: left out: {devices}, for the host's root alone to make"));
         }
         if notes.xattrs > 0 {
-            self.say(&format!("note: {} extended attributes were left out", notes.xattrs));
+            self.say(&format!("note: left out: {}", counted(notes.xattrs, "extended attribute")));
         }
     }
 }
@@ -101,4 +100,9 @@ impl Bar {
             None => eprintln!("layer {} {how}: {}", self.name, HumanBytes(self.size)),
         }
     }
+}
+
+/// `1 layer`, `2 layers`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

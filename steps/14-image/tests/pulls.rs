@@ -245,7 +245,7 @@ fn renamed(place: &Place) -> Result<()> {
     ensure!(shell(place, &image, "cat /new; ls /old 2>/dev/null; true")? == "new", "the old image");
     ensure!(place.ok(&["list"])?.contains("<none>"), "the old image is gone");
     let said = place.ok(&["prune"])?;
-    ensure!(said.starts_with("removed: 1 images, 1 unpacked layers"), "{said}");
+    ensure!(said.starts_with("removed: 1 image, 1 unpacked layer,"), "{said}");
     Ok(())
 }
 
@@ -421,12 +421,12 @@ fn in_use(place: &Place) -> Result<()> {
     std::thread::sleep(Duration::from_millis(500));
     place.ok(&["rm", &image])?;
     let said = place.ok(&["prune"])?;
-    ensure!(said.contains("kept: 1 layers"), "{said}");
+    ensure!(said.contains("kept: 1 layer,"), "{said}");
     drop(container.stdin.take());
     let output = container.wait_with_output()?;
     ensure!(String::from_utf8_lossy(&output.stdout).contains("ann"), "the files are gone");
     let said = place.ok(&["prune"])?;
-    ensure!(said.contains("1 unpacked layers"), "{said}");
+    ensure!(said.contains("1 unpacked layer,"), "{said}");
     Ok(())
 }
 
@@ -445,7 +445,7 @@ fn prune_all(place: &Place) -> Result<()> {
     let mut up = [0; 3];
     container.stdout.as_mut().context("no output")?.read_exact(&mut up)?;
     let said = place.ok(&["prune", "--all"])?;
-    ensure!(said.contains("removed: 1 images") && said.contains("kept: 2 layers"), "{said}");
+    ensure!(said.contains("removed: 1 image,") && said.contains("kept: 2 layers,"), "{said}");
     drop(container.stdin.take());
     container.wait()?;
     // Where it is by default: its parent goes too.

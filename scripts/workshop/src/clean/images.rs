@@ -68,7 +68,7 @@ mod tests {
         let all = "removed: 2 images, 3 unpacked layers, 1 MiB of blobs\nremoved: the store /x\n";
         assert_eq!(counted(Ok(all.into())), (2, 0));
         assert_eq!(counted(Ok(String::new())), (0, 0));
-        assert_eq!(counted(Ok("kept: 1 layers that containers use\n".into())), (0, 1));
+        assert_eq!(counted(Ok("kept: 1 layer, in use by containers\n".into())), (0, 1));
         assert_eq!(counted(prune(Path::new("/bin/false"))), (0, 1));
     }
 }

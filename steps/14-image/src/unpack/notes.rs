@@ -6,9 +6,9 @@ use std::ops::AddAssign;
 /// What could not be made as it is in the archive, and is no reason to fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Notes {
-    pub devices: u64,
-    pub owners: u64,
-    pub xattrs: u64,
+    pub devices: usize,
+    pub owners: usize,
+    pub xattrs: usize,
 }
 
 impl AddAssign for Notes {

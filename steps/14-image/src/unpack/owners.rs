@@ -10,7 +10,7 @@ pub struct Owners {
     uids: Vec<(u64, u64)>,
     gids: Vec<(u64, u64)>,
     /// How many files became root's because their owner does not exist here.
-    pub unmapped: u64,
+    pub unmapped: usize,
 }
 
 impl Owners {
@@ -26,7 +26,7 @@ impl Owners {
         ensure!(uid < most && gid < most, "its owner {uid}:{gid} is none");
         let mapped = |ranges: &[(u64, u64)], id| ranges.iter().any(|it| it.0 <= id && id < it.1);
         let (has_uid, has_gid) = (mapped(&self.uids, uid), mapped(&self.gids, gid));
-        self.unmapped += u64::from(!(has_uid && has_gid));
+        self.unmapped += usize::from(!(has_uid && has_gid));
         Ok((if has_uid { uid as u32 } else { 0 }, if has_gid { gid as u32 } else { 0 }))
     }
 }

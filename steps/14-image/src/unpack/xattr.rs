@@ -13,7 +13,7 @@ const OVERLAY: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
 const LABEL: &[u8] = b"security.selinux";
 
 /// Sets them; gives the number of those that the filesystem or the kernel does not let us set.
-pub fn set(file: BorrowedFd, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
+pub fn set(file: BorrowedFd, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<usize> {
     let mut refused = 0;
     for (name, value) in xattrs {
         if OVERLAY.iter().any(|prefix| name.starts_with(prefix)) || name == LABEL {
