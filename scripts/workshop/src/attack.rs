@@ -43,11 +43,10 @@ pub fn build(step: Step, progress: &mut dyn FnMut(&str)) -> Result<std::path::Pa
 pub fn place(step: Step, choice: Choice) -> Result<(Place, Option<String>)> {
     checkout::make_rootfs()?;
     let limits = step.name() == "cgroups";
-    let step = match step.before() {
-        // What it stops, it stops before there is a container.
-        Some(before) if !step.takes_root() => before,
-        _ => step,
-    };
+    // What step 14 stops, it stops before there is a container.
+    if let Some(before) = step.before().filter(|_| !step.takes_root()) {
+        return choice.decide(before, false);
+    }
     match step.before().map(|before| choice.decide(before, false)) {
         Some(Ok((Place::Here, None))) | None => choice.decide(step, limits),
         Some(elsewhere) => elsewhere,
