@@ -3,9 +3,9 @@
 
 use std::{env, os::unix::process::CommandExt, process::Command};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::checkout;
+use crate::{build, checkout};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -26,5 +26,5 @@ pub fn book(args: &Args) -> Result<i32> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.current_dir(checkout::checkout()?).args(["run", "--quiet", "--package", "book"]);
     let error = cargo.args(["--", "serve", "--port"]).arg(args.port.to_string()).exec();
-    Err(Error::new(error).context("cannot run cargo"))
+    Err(build::no_cargo(error))
 }

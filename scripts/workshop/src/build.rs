@@ -137,7 +137,8 @@ fn cargo_in<A: AsRef<OsStr>>(
     Ok(program)
 }
 
-fn no_cargo(error: std::io::Error) -> Error {
+/// What to say if cargo could not be started.
+pub fn no_cargo(error: std::io::Error) -> Error {
     let failure = crate::describe(&Error::new(error).context("cannot run cargo"));
     advised(failure, "building takes Rust: https://rustup.rs; cargo workshop doctor says more")
 }

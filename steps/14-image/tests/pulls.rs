@@ -500,6 +500,8 @@ fn docker_archive(place: &Place) -> Result<()> {
 fn bad_arguments(place: &Place) -> Result<()> {
     place.fails(&["pull", "../x"], "cannot use \"../x\" as the name of an image")?;
     place.fails(&["pull", "A/b:c"], "cannot ask A")?;
+    let outcome = place.fails(&["run", "/etc"], "cannot use \"/etc\" as the name of an image")?;
+    ensure!(outcome.stderr.contains("\nhint: the steps before"), "{}", outcome.stderr);
     place.fails(&["inspect", "nothing"], "cannot find an image")?;
     place.fails(&["import", "/nowhere"], "ENOENT")?;
     place.fails(&["import", "/dev/null"], "cannot import")?;

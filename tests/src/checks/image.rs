@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use rustix::fs::getxattr;
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ use super::{Check, Context, Ended, Need, expect};
 use crate::mountinfo;
 use crate::oci::archive::Header;
 use crate::oci::{Layer, Layout, Tar, digest};
+use crate::wait::wait_for;
 use own::{Own, architecture, layer};
 
 const STEP: Check = Check { step: 14, ..Check::DEFAULT };
@@ -174,6 +176,14 @@ pub(super) const CHECKS: &[Check] = &[
         exercise: "14",
         needs: &[Need::Range],
         run: user_of_the_image,
+        ..STEP
+    },
+    Check {
+        name: "signal-of-the-image",
+        asks: "Does a SIGTERM reach the command as the signal by which the image wants to be stopped?",
+        look_at: "main.rs: child.stop_with; image-spec, config.md: StopSignal",
+        exercise: "14",
+        run: signal_of_the_image,
         ..STEP
     },
     Check {
@@ -447,6 +457,20 @@ fn user_of_the_image(context: &Context) -> Result<()> {
     expect("the group", &probe.gids, &[44; 3])?;
     let ended = own.container("app").option("--user", "0").run(&["probe"])?;
     expect("the user with --user 0", &parse_probe(ended.answer(0)?)?.uids, &[0; 3])
+}
+
+fn signal_of_the_image(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    own.import("app", &[layer(file("x", "x"))], json!({"StopSignal": "SIGQUIT"}))?;
+    let container = own.container("app").spawn(&["/bin/act", "signals 1"])?;
+    wait_for("the command to take signals", || {
+        container.must_run()?;
+        Ok(!container.said()?.is_empty())
+    })?;
+    container.signal(Signal::SIGTERM)?;
+    let ended = container.end()?;
+    expect("the signal that came for SIGTERM", ended.answer(1)?, "ok SIGQUIT")?;
+    ended.expect_code(0)
 }
 
 fn platform_of_this_machine(context: &Context) -> Result<()> {

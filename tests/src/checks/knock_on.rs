@@ -169,6 +169,7 @@ const TABLE: &[(&[&str], &[KnockOn])] = &[
             also("14-image/command-of-the-image", NOT_STACKED),
             also("14-image/working-directory-is-made", NOT_STACKED),
             also("14-image/user-of-the-image", NOT_STACKED),
+            also("14-image/signal-of-the-image", NOT_STACKED),
         ],
     ),
 ];
