@@ -234,7 +234,9 @@ fn terminal_signals_come_once(context: &Context) -> Result<()> {
 fn waits_at_the_gate(context: &Context) -> Result<()> {
     let (container, parent) = context.container().traced(&["/bin/act", "ready"])?;
     while parent.call()?.is_none_or(|(number, _)| number != libc::SYS_clone3) {
-        ensure!(parent.go_on()? != Stop::Ended, "no process was made by clone3(2)");
+        if parent.go_on()? == Stop::Ended {
+            bail!("no process was made by clone3(2): {}", container.stderr()?);
+        }
     }
     parent.go_on()?;
     let held = held_at_the_gate(&container);

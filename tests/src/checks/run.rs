@@ -212,8 +212,12 @@ impl Running {
     }
 
     fn complaint(&self) -> Result<String> {
-        let stderr = read(&self.stderr)?;
-        Ok(format!("the container ended before its command was ready: {}", stderr.trim()))
+        Ok(format!("the container ended before its command was ready: {}", self.stderr()?))
+    }
+
+    /// What the step has said of errors so far.
+    pub fn stderr(&self) -> Result<String> {
+        Ok(read(&self.stderr)?.trim().to_string())
     }
 
     /// The process that we started: the parent outside. In steps 1 and 2 it becomes the command.
@@ -254,7 +258,7 @@ impl Running {
     /// The answer to the deed of this number, from 0.
     pub fn answer(&self, deed: usize) -> Result<String> {
         let said = self.said()?;
-        said.get(deed).cloned().with_context(|| format!("deed {deed} got no answer: {said:?}"))
+        said.get(deed).cloned().with_context(|| format!("{}: {said:?}", unanswered(deed)))
     }
 
     /// The answer to a deed that was `probe`.
@@ -319,7 +323,7 @@ impl Ended {
     /// The answer to the deed of this number.
     pub fn answer(&self, deed: usize) -> Result<&str> {
         let line = self.lines.get(deed).map(String::as_str);
-        line.with_context(|| format!("deed {deed} got no answer: {self}"))
+        line.with_context(|| format!("{}: {self}", unanswered(deed)))
     }
 
     /// An error unless the step ended with this code.
@@ -342,6 +346,14 @@ impl fmt::Display for Ended {
             "" => Ok(()),
             said => write!(out, "; {said}"),
         }
+    }
+}
+
+/// In the words of who knows nothing of deeds.
+fn unanswered(deed: usize) -> String {
+    match deed {
+        0 => "the command in the container said nothing".into(),
+        _ => format!("the command in the container did not come to its act {}", deed + 1),
     }
 }
 

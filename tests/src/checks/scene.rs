@@ -125,7 +125,7 @@ impl Scene {
             program.uid(user).gid(user);
         }
         let imported = image::import(program, saved.path(), &images.join("store"), &name)
-            .with_context(|| format!("cannot import {} as an image", root.display()));
+            .with_context(|| format!("{} as an image", root.display()));
         if let (true, Err(error)) = (shared, &imported) {
             fs::write(failed, format!("{error:#}")).context("cannot note the error")?;
         }

@@ -1,5 +1,7 @@
 //! What to do after a check: the one thing that leads on.
 
+use std::cmp::Reverse;
+
 use super::{Outcome, Report, subject::Subject};
 use crate::{handout::UNWIRED, my::My};
 
@@ -19,13 +21,13 @@ pub fn next(subject: &Subject, outcome: &Outcome) -> String {
     }
 }
 
-/// The exercise to go on with: without a main.rs nothing runs; then one that is not written yet stands
-/// in the way of all others.
+/// The exercise to go on with: without a main.rs nothing runs; then, of those that are not written yet,
+/// the one that stands in the way of most checks.
 pub fn first(outcome: &Outcome) -> Option<String> {
     if outcome.failed().any(|report| report.evidence.contains(UNWIRED)) {
         return Some(outcome.step.to_string());
     }
-    let blank = outcome.failed().filter_map(blank).min_by_key(|exercise| order(exercise));
+    let blank = in_the_way(outcome).map(String::from);
     let own = |report: &&Report| report.step == outcome.step;
     let failed = || outcome.failed().map(|report| report.exercise.clone());
     let own = outcome.failed().filter(own).map(|report| report.exercise.clone());
@@ -39,11 +41,11 @@ pub fn stopped_by(outcome: &Outcome) -> Option<&Report> {
     outcome.failed().find(leads).or(outcome.failed().next())
 }
 
-/// The exercise that the program itself says is blank.
-fn blank(report: &Report) -> Option<String> {
-    let (before, _) = report.evidence.split_once(" is not written yet")?;
-    let (_, exercise) = before.rsplit_once("exercise ")?;
-    Some(exercise.to_string())
+/// The exercise that is not written yet and in which most checks end; of two, the first.
+fn in_the_way(outcome: &Outcome) -> Option<&str> {
+    let blank = || outcome.failed().filter_map(Report::unwritten);
+    let count = |exercise: &str| blank().filter(|it| *it == exercise).count();
+    blank().min_by_key(|exercise| (Reverse(count(exercise)), order(exercise)))
 }
 
 /// Exercises as they are numbered, and wiring after them.
@@ -86,6 +88,10 @@ mod tests {
         let said = "it ended: error: exercise 4.3 is not written yet: pivot";
         let first = |failed: &[_]| first(&outcome(failed));
         assert_eq!(first(&[(4, "4.1", "found 1"), (4, "4", said)]), Some("4.3".into()));
+        let other = "it ended: error: exercise 4.1 is not written yet: bind";
+        assert_eq!(first(&[(4, "4.1", other), (4, "4.2", said)]), Some("4.1".into()));
+        let most = [(4, "4.1", other), (4, "4.2", said), (4, "4.3", said)];
+        assert_eq!(first(&most), Some("4.3".into()));
         assert_eq!(first(&[(3, "3.1", ""), (4, "4", ""), (4, "4.2", "")]), Some("4.2".into()));
         assert_eq!(first(&[(3, "3.1", ""), (4, "4", "")]), Some("4".into()));
         assert_eq!(first(&[(3, "3.1", "")]), Some("3.1".into()));

@@ -63,9 +63,11 @@ impl Outcome {
         self.checks.iter().filter(|report| report.failed())
     }
 
-    /// The error that three checks or more failed with: worth saying once, not each time.
+    /// The error that three checks or more failed with: worth saying once, not each time. What is not
+    /// written yet is none.
     pub fn complaint(&self) -> Option<&str> {
-        let all = || self.failed().filter_map(Report::complaint);
+        let written = || self.failed().filter(|report| report.unwritten().is_none());
+        let all = || written().filter_map(Report::complaint);
         let count = |said: &str| all().filter(|it| *it == said).count();
         all().find(|said| count(said) >= 3)
     }

@@ -1,6 +1,8 @@
 //! What the learner sees of a check: question by question what holds, exercise by exercise, and at the
 //! end what to do next.
 
+mod earlier;
+
 use std::collections::BTreeMap;
 
 use super::{
@@ -9,11 +11,7 @@ use super::{
     subject::Subject,
     text::Text,
 };
-use crate::{
-    checkout,
-    steps::Step,
-    tour::{capital, steps_text},
-};
+use crate::checkout;
 
 /// The longest evidence that helps: what a program says may be long.
 const LONGEST: usize = 800;
@@ -35,11 +33,9 @@ impl Page {
             lines.extend(said.lines().map(String::from));
         }
         lines.extend(self.complaint(outcome));
-        let short = |report: &&Report| self.unless_said(report, outcome);
         for reports in by_exercise(&outcome.own(true)) {
             lines.push(String::new());
-            lines.extend(self.bold(&reports[0].title()));
-            lines.extend(reports.iter().flat_map(short));
+            lines.extend(self.exercise(&reports, outcome));
         }
         lines.extend(self.earlier(outcome));
         lines.extend(self.why(outcome));
@@ -103,6 +99,23 @@ impl Page {
         lines
     }
 
+    /// All checks of one exercise. What is not written yet is said once for all of them.
+    fn exercise(&self, reports: &[&Report], outcome: &Outcome) -> Vec<String> {
+        let title = reports[0].title();
+        match not_written(reports[0]) {
+            Some(said) if reports.iter().all(|it| it.unwritten() == reports[0].unwritten()) => {
+                let mut lines = self.bold(&format!("{title}: {said}"));
+                lines.extend(reports.iter().flat_map(|report| self.question(report)));
+                lines
+            }
+            _ => {
+                let mut lines = self.bold(&title);
+                lines.extend(reports.iter().flat_map(|it| self.unless_said(it, outcome)));
+                lines
+            }
+        }
+    }
+
     /// The question alone, if the answer stands above it.
     fn unless_said(&self, report: &Report, outcome: &Outcome) -> Vec<String> {
         match is_said(report, outcome) {
@@ -116,22 +129,24 @@ impl Page {
         self.text.wrapped(&head, 2 + self.text.mark_width(), &report.asks)
     }
 
-    /// The question, and what is worth knowing of the answer.
+    /// The question, and what is worth knowing of the answer. Where it ended in an exercise that is not
+    /// written yet, that is all there is to know.
     fn report(&self, report: &Report) -> Vec<String> {
         let mut lines = self.question(report);
-        if report.passed != Some(true) {
+        if let Some(said) = not_written(report) {
+            lines.extend(self.dim(&said));
+        } else if report.passed != Some(true) {
             lines.extend(self.text.wrapped("      ", 6, &shortened(&report.evidence)));
-        }
-        if report.failed() {
-            let look = format!("look at {}", self.look_at(report));
-            let look = self.text.wrapped("", 6, &look);
-            let dim = |(n, line): (usize, &String)| {
-                let line = if n == 0 { format!("      {line}") } else { line.clone() };
-                self.text.paint.dim(&line)
-            };
-            lines.extend(look.iter().enumerate().map(dim));
+            if report.failed() {
+                lines.extend(self.dim(&format!("look at {}", self.look_at(report))));
+            }
         }
         lines
+    }
+
+    fn dim(&self, said: &str) -> Vec<String> {
+        let lines = self.text.wrapped("      ", 6, said);
+        lines.iter().map(|line| self.text.paint.dim(line)).collect()
     }
 
     /// Functions and man pages, and the chapter if it is written.
@@ -143,36 +158,6 @@ impl Page {
             true => format!("{}; {chapter}", report.look_at),
             false => report.look_at.clone(),
         }
-    }
-
-    /// The checks of earlier steps: one line if all hold, else those that do not.
-    fn earlier(&self, outcome: &Outcome) -> Vec<String> {
-        let earlier = outcome.own(false);
-        if earlier.is_empty() {
-            return Vec::new();
-        }
-        let count = |passed| earlier.iter().filter(|report| report.passed == passed).count();
-        let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
-        let before: Vec<Step> = Step::all().filter(|step| step.number() < outcome.step).collect();
-        let steps = capital(&steps_text(&before));
-        let mut said = match failed {
-            0 => format!("{steps}: all {held} checks still hold."),
-            _ => format!("{steps}: {held} checks still hold, {failed} do not:"),
-        };
-        if skipped > 0 {
-            said += &format!(" {skipped} cannot be looked for here:");
-        }
-        let mut lines = vec![String::new()];
-        lines.extend(self.bold(&said));
-        let not_held = earlier.into_iter().filter(|report| report.passed != Some(true));
-        let (as_above, others): (Vec<_>, Vec<_>) =
-            not_held.partition(|report| is_said(report, outcome));
-        if !as_above.is_empty() {
-            let said = format!("{} end with the error above", as_above.len());
-            lines.push(format!("  {}{said}", self.text.mark(Some(false))));
-        }
-        lines.extend(others.iter().flat_map(|report| self.report(report)));
-        lines
     }
 
     /// The call that failed, which of the reasons for that holds, what mends it.
@@ -199,7 +184,7 @@ impl Page {
         let (held, failed, skipped) = (count(Some(true)), count(Some(false)), count(None));
         let mut said = format!("{held} of {} checks hold", held + failed);
         if skipped > 0 {
-            said += &format!(", {skipped} cannot be looked for here");
+            said += &format!("; {skipped} more cannot be looked for here");
         }
         let place = if outcome.place == "lab" { " in the lab" } else { "" };
         said += &format!(" ({:.1} s{place}).", outcome.seconds);
@@ -215,6 +200,15 @@ impl Page {
 /// Whether it failed with the error that stands at the top already.
 fn is_said(report: &Report, outcome: &Outcome) -> bool {
     report.failed() && outcome.complaint().is_some_and(|said| report.evidence.contains(said))
+}
+
+/// Which exercise it ended in, if that is not written yet.
+fn not_written(report: &Report) -> Option<String> {
+    let exercise = report.unwritten()?;
+    Some(match exercise == report.exercise {
+        true => "not written yet".into(),
+        false => format!("{exercise} is in the way, not written yet"),
+    })
 }
 
 /// Exercises in their order, wiring last.

@@ -57,6 +57,14 @@ impl Report {
         self.evidence[start..].lines().next()
     }
 
+    /// The exercise in which the learner's program ended because it is not written yet: `4.2`.
+    pub fn unwritten(&self) -> Option<&str> {
+        let (before, _) =
+            self.evidence.split_once(" is not written yet").filter(|_| self.failed())?;
+        let (_, exercise) = before.rsplit_once("exercise ")?;
+        Some(exercise)
+    }
+
     /// Whether it is about wiring the step into main.rs, not about one exercise.
     pub fn is_wiring(&self) -> bool {
         !self.exercise.contains('.')
