@@ -25,6 +25,7 @@ pub mod status;
 pub mod steps;
 pub mod terminal;
 pub mod tracer;
+pub mod tree;
 pub mod wait;
 pub mod walls;
 pub mod zoo;

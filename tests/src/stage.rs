@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::host::{Snapshot, descendants, reap_orphans};
 use crate::steps::LAST_WITH_ROOT;
+use crate::tree;
 
 /// A test's name and what it does.
 pub type Test = (&'static str, fn(&Stage) -> Result<()>);
@@ -123,13 +124,18 @@ impl Stage {
         if left.is_err() {
             end_descendants()?;
         }
-        let work = self.scratch.path().join("work");
-        let _ = fs::remove_dir_all(&work);
-        fs::create_dir_all(&work)?;
-        match (outcome, left) {
+        match (outcome, left.and(self.clear())) {
             (Err(error), Err(left)) => Err(error.context(format!("{left:#}\nand before that"))),
             (outcome, left) => outcome.and(left),
         }
+    }
+
+    /// Takes away what a test has made.
+    fn clear(&self) -> Result<()> {
+        let work = self.work();
+        tree::make_removable(&work)?;
+        fs::remove_dir_all(&work).context("cannot remove what the test made")?;
+        fs::create_dir(&work).context("cannot make the work directory anew")
     }
 
     /// What the host looks like now.

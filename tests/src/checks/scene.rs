@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::need::{ROOTS_RANGE, granted, maps_owners};
 use crate::steps::{self, LAST, LAST_WITH_ROOT};
-use crate::{image, mountinfo};
+use crate::{image, mountinfo, tree};
 
 /// What all checks share. Dropped, its directory is removed.
 pub struct Scene {
@@ -195,7 +195,7 @@ impl OwnRoot {
         }
         let (uid, gid) = (granted("/etc/subuid"), granted("/etc/subgid"));
         let first = |ids: Option<(u32, u32)>| Some(ids.unwrap_or(ROOTS_RANGE).0);
-        walk(&self.path, &mut |path| lchown(path, first(uid), first(gid)))
+        tree::walk(&self.path, &mut |path| lchown(path, first(uid), first(gid)))
     }
 
     /// Makes a directory beside the root directory that everyone may write to.
@@ -208,24 +208,9 @@ impl OwnRoot {
 }
 
 impl Drop for OwnRoot {
-    /// The kernel leaves directories in overlay's work directory that even their owner may not read.
     fn drop(&mut self) {
-        let _ = walk(self.dir.path(), &mut |path| match path.symlink_metadata()?.is_dir() {
-            true => fs::set_permissions(path, Permissions::from_mode(0o700)),
-            false => Ok(()),
-        });
+        let _ = tree::make_removable(self.dir.path());
     }
-}
-
-/// Does something to a directory and then to all that is in it.
-fn walk(path: &Path, act: &mut impl FnMut(&Path) -> io::Result<()>) -> Result<()> {
-    act(path).with_context(|| format!("cannot change {}", path.display()))?;
-    if path.symlink_metadata()?.is_dir() {
-        for entry in fs::read_dir(path)? {
-            walk(&entry?.path(), act)?;
-        }
-    }
-    Ok(())
 }
 
 fn open_to_all(dir: TempDir) -> Result<TempDir> {
