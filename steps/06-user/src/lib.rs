@@ -49,11 +49,17 @@ impl FromStr for User {
 
     fn from_str(text: &str) -> Result<User, String> {
         let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-        match (uid.parse(), gid.parse()) {
-            (Ok(uid), Ok(gid)) => Ok(User { uid, gid }),
+        match (id(uid), id(gid)) {
+            (Some(uid), Some(gid)) => Ok(User { uid, gid }),
             _ => Err("a user is UID or UID:GID, in numbers".into()),
         }
     }
+}
+
+/// A user or group id. The highest number is none: setresuid(2) takes it, -1, for "leave this one as
+/// it is", and who asked for it would stay root.
+pub fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|it| *it != u32::MAX)
 }
 
 /// The mounts that this user namespace may make.

@@ -38,17 +38,16 @@ fn find(text: &str, passwd: &str, group: &str) -> Result<Account> {
     let (user, wanted) = text.split_once(':').unwrap_or((text, ""));
     let line = entry(passwd, user, 2);
     let uid = match &line {
-        Some(line) => line.get(2).and_then(|it| it.parse().ok()),
-        None => user.parse().ok(),
+        Some(line) => line.get(2).and_then(|it| user::id(it)),
+        None => user::id(user),
     };
     let uid = uid.with_context(|| format!("the image has no user {user:?}"))?;
-    let number = |it: &&str| it.parse().ok();
+    let number = |it: &&str| user::id(it);
     let gid = match (wanted, &line) {
         // Docker's rule: a number that passwd does not know is of root's group.
-        ("", line) => line.as_ref().and_then(|it| it.get(3).and_then(number)).or(Some(0)),
-        (name, _) => {
-            entry(group, name, 2).map_or(name.parse().ok(), |it| it.get(2).and_then(number))
-        }
+        ("", None) => Some(0),
+        ("", Some(line)) => line.get(3).map_or(Some(0), number),
+        (name, _) => entry(group, name, 2).map_or(user::id(name), |it| it.get(2).and_then(number)),
     };
     let gid = gid.with_context(|| format!("the image has no group {wanted:?}"))?;
     // Docker's rule too: whoever names a group has that one alone.
@@ -63,7 +62,7 @@ fn find(text: &str, passwd: &str, group: &str) -> Result<Account> {
 fn groups(group: &str, user: &str) -> Vec<u32> {
     let lines = group.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let lists = |line: &Vec<&str>| line.get(3).is_some_and(|it| it.split(',').any(|it| it == user));
-    let ids = lines.filter(lists).filter_map(|line| line.get(2)?.parse().ok());
+    let ids = lines.filter(lists).filter_map(|line| user::id(line.get(2)?));
     ids.take(MOST_GROUPS).collect()
 }
 
@@ -116,8 +115,8 @@ fn open(layer: impl AsFd, path: &Path, access: OFlags) -> rustix::io::Result<Own
 mod tests {
     use super::*;
 
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:www:/var/www:/sbin/nologin\n7:x:70:70::/:\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:www:/var/www:/sbin/nologin\n7:x:70:70::/:\n\
+    same:x:4294967295:1::/:\ngroup:x:1:4294967295::/:\n";
     const GROUP: &str = "root:x:0:\nwww:x:34:\nadm:x:4:www\n";
 
     #[test]
@@ -133,6 +132,10 @@ mod tests {
         assert_eq!(found("nobody"), None);
         assert_eq!(found("www:nobody"), None);
         assert_eq!(found("-1"), None);
+        // Who became this one would stay who they are: root.
+        for text in ["4294967295", "1:4294967295", "same", "group"] {
+            assert_eq!(found(text), None, "{text}");
+        }
         let account = |text| find(text, PASSWD, GROUP).unwrap();
         assert_eq!(account("www").home.unwrap(), "/var/www");
         assert_eq!((account("www").groups, account("33").groups), (vec![4], vec![4]));

@@ -84,11 +84,16 @@ fn users(place: &Place) -> Result<()> {
         ("ann:cats", "the image has no group \"cats\""),
         ("", "the image has no user \"\""),
         ("-1", "the image has no user \"-1\""),
+        ("4294967295", "the image has no user"),
+        ("7:4294967295", "the image has no group"),
     ] {
         let flag = format!("--user={user}");
         place.fails(&["run", &flag, "a", "id"], words)?;
     }
-    Ok(())
+    // To setresuid(2) this is -1, and means that nothing is to be changed.
+    fs::remove_dir_all(place.path("layout"))?;
+    import(place, &[shell()?], json!({"User": "4294967295"}))?;
+    place.fails(&["run", "a", "id"], "the image has no user").map(drop)
 }
 
 fn stop_signal(place: &Place) -> Result<()> {
