@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::unistd;
 
 pub use exec::exec;
-pub use outcome::{Hint, HintExt, describe, main, report};
+pub use outcome::{Hint, HintExt, describe, main, report, tell};
 
 /// What runs, in which directory, with which environment.
 #[derive(clap::Args)]

@@ -4,11 +4,12 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
@@ -37,9 +38,9 @@ fn default_sigchld() {
 pub fn report(error: &Error) -> u8 {
     let causes: Vec<String> = error.chain().map(cause).filter(|text| !text.is_empty()).collect();
     // A path or a name may hold a line feed; the error stays one line.
-    eprintln!("error: {}", causes.join(": ").replace('\n', "\\n"));
+    tell(&format!("error: {}", causes.join(": ").replace('\n', "\\n")));
     if let Some(Hint(hint)) = error.downcast_ref() {
-        eprintln!("hint: {hint}");
+        tell(&format!("hint: {hint}"));
     }
     error.downcast_ref().map_or(NO_CONTAINER, CommandError::code)
 }
@@ -51,10 +52,34 @@ fn usage(error: &clap::Error) -> u8 {
         return 0;
     }
     let text = error.to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        tell(text.trim_end());
+        return NO_CONTAINER;
+    }
     let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    eprintln!("{}", what.join(" "));
-    eprintln!("hint: --help lists the flags");
+    tell(&what.join(" "));
+    tell(&format!("hint: {}", help(error)));
     NO_CONTAINER
+}
+
+/// Whoever comes from Docker asks for what is always so here.
+fn help(error: &clap::Error) -> &'static str {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    match (error.kind(), argument.as_deref()) {
+        (ErrorKind::UnknownArgument, Some("-i" | "-t" | "--interactive" | "--tty" | "--rm")) => {
+            "leave it out: the command has this terminal, and nothing is left of a container"
+        }
+        (ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand, _) => {
+            "--help lists the commands"
+        }
+        _ => "--help lists the flags",
+    }
+}
+
+/// Writes a line to stderr. Nobody may be reading there any more (EPIPE), or its disk be full: that
+/// is no reason to give up what is under way, as `eprintln!` would.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// One link of the chain.
@@ -121,7 +146,8 @@ impl CommandError {
             _ => (CANNOT_EXECUTE, "cannot execute"),
         };
         let why = describe(errno);
-        CommandError { code, text: format!("{act} {} in the root: {why}", command.display()) }
+        let command = if command.is_empty() { "\"\"".into() } else { command.to_string_lossy() };
+        CommandError { code, text: format!("{act} {command} in the root: {why}") }
     }
 
     /// The file is there: ENOENT speaks of its `#!` interpreter or its ELF loader, execve(2).

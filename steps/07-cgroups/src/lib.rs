@@ -219,7 +219,7 @@ impl Cgroup {
         if code == 137
             && let Some(oom) = self.oom_killed()?
         {
-            eprintln!("error: {oom}");
+            chroot::tell(&format!("error: {oom}"));
         }
         self.remove()?;
         Ok(code)

@@ -29,7 +29,7 @@ use hand_over::HandOver;
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Put a layer over ROOT; each lies over the one before
+    /// Put a layer over the root directory; each lies over the one before
     #[arg(long = "layer", value_name = "DIR")]
     pub layers: Vec<PathBuf>,
 
