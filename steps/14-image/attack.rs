@@ -8,10 +8,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use evidence::attack::{self, Attack, Host, Outcome};
 use image::digest::Digest;
 use image::unpack::{self, Limits, Watch};
+use nix::unistd::{getegid, geteuid};
 use tar::{Builder, EntryType, Header};
 
 fn main() -> ExitCode {
@@ -93,9 +94,18 @@ fn unpacked(
         _ if text == TEXT => {
             Outcome::Worked(format!("a plain loop: the host's file says {text:?}"))
         }
-        Err(error) => Outcome::Stopped(format!("{error:#}")),
+        Err(error) => Outcome::Stopped(by_the_wall(error)?),
         Ok(()) => Outcome::Stopped("the host's file is as it was".into()),
     })
+}
+
+/// What refused it, if that was meant to: what has nothing to do with the host proves nothing.
+fn by_the_wall(error: Error) -> Result<String> {
+    let said = format!("{error:#}");
+    match ["its name has a `..`", "leads out of the layer"].iter().any(|it| said.contains(it)) {
+        true => Ok(said),
+        false => Err(error.context("something else has stopped it")),
+    }
 }
 
 /// The name is joined to the directory, and the file is written there. Nothing looks wrong with it.
@@ -139,8 +149,9 @@ fn header(name: &str, kind: EntryType, size: usize) -> Result<Header> {
     header.set_entry_type(kind);
     header.set_size(size as u64);
     header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
+    // Ours: an ordinary user may give files to nobody else, and that is not what is to stop this.
+    header.set_uid(geteuid().as_raw().into());
+    header.set_gid(getegid().as_raw().into());
     Ok(header)
 }
 
