@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 use indicatif::HumanBytes;
 
@@ -15,7 +15,7 @@ use crate::pull::{self, Options};
 use crate::reference::Reference;
 use crate::registry::{self, Registry};
 use crate::show;
-use crate::store::{Image, Store};
+use crate::store::{Image, Named, Store};
 use crate::unpack::Limits;
 use crate::{export, flatten, import};
 
@@ -157,17 +157,32 @@ pub fn get(store: &Store, name: &str) -> Result<Image> {
     store.find(name)?.with_context(|| format!("cannot find an image called {name:?} in the store"))
 }
 
+/// All of `names`, or none if one of them is not there.
 fn remove(store: &Store, names: &[String]) -> Result<u8> {
-    for name in names {
-        let image = get(store, name)?.named;
-        store.change(|images| {
-            images.retain(|it| {
-                it.name != image.name || it.descriptor.digest != image.descriptor.digest
-            });
-        })?;
-    }
+    let named = names.iter().map(|name| one_name(store, name)).collect::<Result<Vec<_>>>()?;
+    store.change(|images| {
+        images.retain(|it| {
+            let is = |other: &Named| {
+                it.name == other.name && it.descriptor.digest == other.descriptor.digest
+            };
+            !named.iter().any(is)
+        });
+    })?;
     store.sweep()?;
     Ok(0)
+}
+
+/// An id may stand for an image with several names: which of them is to go?
+fn one_name(store: &Store, text: &str) -> Result<Named> {
+    if let Some(named) = store.called(text)? {
+        return Ok(named);
+    }
+    let found = get(store, text)?.named;
+    let same = store.images()?.into_iter();
+    let same = same.filter(|it| it.descriptor.digest == found.descriptor.digest);
+    let names: Vec<String> = same.filter_map(|it| it.name).collect();
+    ensure!(names.len() < 2, "cannot remove {text}: it has several names: {}", names.join(", "));
+    Ok(found)
 }
 
 fn prune(store: Store, all: bool) -> Result<u8> {
@@ -200,26 +215,4 @@ fn take(store: &Store, path: &Path, name: Option<&str>, bounds: &Bounds) -> Resu
         progress.say(&format!("imported {} {}", reference.short(), pulled.digest));
     }
     Ok(0)
-}
-
-/// The image to run, fetched if it is not there.
-pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)> {
-    let store = Store::open(path)?;
-    if let Some(image) = store.find(name)? {
-        return Ok((store, image));
-    }
-    name.parse::<Reference>().map_err(|error| no_reference(error, name))?;
-    let code = with_ids(|| fetch(&Store::open(path)?, name, args).map(|()| 0))?;
-    if code != 0 {
-        // The child has said why.
-        std::process::exit(code.into());
-    }
-    let image = get(&store, name)?;
-    Ok((store, image))
-}
-
-/// Whoever comes from step 9 has a directory at hand.
-fn no_reference(error: Error, name: &str) -> Error {
-    let hint = "the steps before this one take a directory; `import` takes images from files";
-    if Path::new(name).is_dir() { error.context(chroot::Hint(hint.into())) } else { error }
 }

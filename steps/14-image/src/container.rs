@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Gid;
 use user::User;
 
+use crate::bring::bring;
 use crate::commands;
 use crate::passwd;
 use crate::store::{Image, Store, use_directory};
@@ -50,7 +51,7 @@ type Flags<'a> = (&'a mut chroot::Args, &'a mut user::Args, &'a mut overlay::Arg
 pub fn prepare(store: &Path, args: &Args, flags: Flags) -> Result<InUse> {
     let (chroot, user, overlay) = flags;
     let name = chroot.root.to_string_lossy().into_owned();
-    let (store, image) = commands::bring(store, &name, &args.pull)?;
+    let (store, image) = bring(store, &name, &args.pull)?;
     allow_descriptors(image.chain.len()).context("cannot raise the limit of descriptors")?;
     let layers = stack(&store, &image, &mut chroot.root, &mut overlay.layers)?;
     // `KEY` alone would be given the value that it has on the host.
@@ -107,13 +108,15 @@ fn stop_signal(image: &Image, args: &Args) -> Signal {
     let named = image.config.config.stop_signal.as_deref().filter(|it| !it.is_empty());
     let known = args.stop_signal.or_else(|| signal(named?).ok());
     if let (None, Some(named)) = (known, named) {
-        eprintln!("note: the image is to be stopped by {named:?}, which is not known here");
+        let note =
+            format!("note: the image is to be stopped by {named:?}, which is not known here");
+        chroot::tell(&note);
     }
     known.unwrap_or(Signal::SIGTERM)
 }
 
 /// Puts the layers of the image in the place of ROOT, and below those of `--layer`; gives them
-/// open.
+/// open, from the bottom up.
 ///
 /// Nothing is copied: step 8 takes directories, and each name in the image's `chain`, from the
 /// bottom up, is that of an unpacked one, `Store::layer`. The lowest is `root`; the others come

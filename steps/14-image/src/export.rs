@@ -22,9 +22,12 @@ enum Target {
 pub fn export(store: &Store, image: &Image, path: &Path) -> Result<()> {
     let act = || format!("cannot export to {}", path.display());
     ensure!(fs::symlink_metadata(path).is_err(), "{}: there is something already", act());
+    let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let compressed = ["gz", "tgz", "zst", "xz", "bz2"].contains(&extension);
+    ensure!(!compressed && path != Path::new("-"), "{}: name a file that ends in .tar", act());
     let name = path.file_name().with_context(act)?;
     let beside = path.with_file_name(format!(".{}-{}", name.display(), std::process::id()));
-    let written = write(store, image, &beside, path.extension().is_some_and(|it| it == "tar"));
+    let written = write(store, image, &beside, extension == "tar");
     let written = written.and_then(|()| Ok(fs::rename(&beside, path)?));
     written.with_context(act).inspect_err(|_| {
         let _ = fs::remove_dir_all(&beside).or_else(|_| fs::remove_file(&beside));

@@ -30,6 +30,7 @@ impl Files {
         if file.metadata()?.is_dir() {
             return Ok(Files::Directory(file.into()));
         }
+        refuse_compressed(&file)?;
         let members = scan(&file)?;
         Ok(Files::Archive { file, members })
     }
@@ -89,6 +90,20 @@ fn find<'a>(
         }
         Member::Link(_) => bail!("it links to a link"),
     }
+}
+
+/// Members are read where they lie, and of a compressed archive only the whole can be read.
+fn refuse_compressed(file: &File) -> Result<()> {
+    let mut magic = [0; 4];
+    let length = file.read_at(&mut magic, 0)?;
+    let (by, hint) = match &magic[..length] {
+        [0x1f, 0x8b, ..] => ("gzip", "`gunzip` makes an archive of it that can be imported"),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            ("zstd", "`unzstd` makes an archive of it that can be imported")
+        }
+        _ => return Ok(()),
+    };
+    Err(anyhow!("it is compressed by {by}").context(chroot::Hint(hint.into())))
 }
 
 /// Goes through the archive by its headers alone.

@@ -2,6 +2,7 @@
 //! named by what it holds, and a JSON document that lists them. `pull` fetches and unpacks what is
 //! missing, `store` keeps each layer once, and overlay puts them together: nothing is copied.
 
+mod bring;
 pub mod commands;
 pub mod config;
 pub mod container;

@@ -28,7 +28,7 @@ impl Progress {
     pub fn say(&self, line: &str) {
         match &self.bars {
             Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            None => chroot::tell(line),
         }
     }
 
@@ -97,7 +97,9 @@ impl Bar {
                 bar.set_position(self.size);
                 bar.finish_with_message(how);
             }
-            None => eprintln!("layer {} {how}: {}", self.name, HumanBytes(self.size)),
+            None => {
+                chroot::tell(&format!("layer {} {how}: {}", self.name, HumanBytes(self.size)));
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ impl FromStr for Reference {
 }
 
 fn parse(text: &str) -> Result<Reference> {
+    ensure!(!text.contains("://"), "it is an address: a name has no `http://`");
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest.parse()?)),
         None => (text, None),
@@ -101,6 +102,7 @@ fn check_registry(registry: &str) -> Result<()> {
 fn check_path(path: &str) -> Result<()> {
     ensure!(!path.is_empty() && path != "library/", "it is empty");
     for component in path.split('/') {
+        ensure!(!component.is_empty(), "a part of it is empty");
         let words = component.split(['.', '_', '-']);
         let fits = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"._-".contains(&it);
         if !component.bytes().all(fits) {

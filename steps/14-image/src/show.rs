@@ -2,31 +2,44 @@
 //! image says of itself is escaped: it must not command a terminal.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use serde_json::json;
 
 use crate::reference::Reference;
-use crate::store::{Image, Store};
+use crate::store::{Image, Named, Store};
 
 const LONGEST: usize = 100;
+/// The column of names is no narrower than this.
+const NAMES: usize = 44;
 
 /// One line an image.
 pub fn list(store: &Store) -> Result<u8> {
-    let mut text =
-        format!("{:<44} {:<13} {:<14} {:<20} LAYERS  SIZE\n", "NAME", "ID", "PLATFORM", "CREATED");
-    for named in store.images()? {
-        let name = named.name.as_ref().map_or("<none>".into(), |it| short(it));
-        let image = store.load(named)?;
-        let created = shown(image.config.created.as_deref().unwrap_or_default(), 19);
-        let (id, platform) =
-            (image.manifest.config.digest.short(), shown(&image.config.platform.to_string(), 14));
-        let (layers, size) = (image.chain.len(), HumanBytes(size(&image)));
-        writeln!(text, "{name:<44} {id:<13} {platform:<14} {created:<20} {layers:<7} {size}")?;
+    let images = store.images()?;
+    let name = |named: &Named| named.name.as_ref().map_or("<none>".into(), |it| short(it));
+    let longest = images.iter().map(|it| name(it).chars().count()).max().unwrap_or_default();
+    let width = longest.max(NAMES);
+    let mut text = format!(
+        "{:<width$} {:<13} {:<14} {:<20} LAYERS  SIZE\n",
+        "NAME", "ID", "PLATFORM", "CREATED"
+    );
+    for named in images {
+        let name = name(&named);
+        let row = store.load(named).map_or_else(|error| format!("{error:#}"), |it| row(&it));
+        writeln!(text, "{name:<width$} {row}")?;
     }
     print(&text)
+}
+
+/// What is said of an image besides its name.
+fn row(image: &Image) -> String {
+    let created = shown(image.config.created.as_deref().unwrap_or_default(), 19);
+    let (id, platform) =
+        (image.manifest.config.digest.short(), shown(&image.config.platform.to_string(), 14));
+    let (layers, size) = (image.chain.len(), HumanBytes(size(image)));
+    format!("{id:<13} {platform:<14} {created:<20} {layers:<7} {size}")
 }
 
 fn short(name: &str) -> String {
@@ -94,6 +107,9 @@ fn shown(text: &str, most: usize) -> String {
 }
 
 fn print(text: &str) -> Result<u8> {
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot print")?;
-    Ok(0)
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // As with `image list | head -1`: whoever reads has enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+        printed => printed.map(|()| 0).context("cannot print"),
+    }
 }

@@ -58,8 +58,9 @@ pub fn default_path() -> PathBuf {
     let data = match rustix::process::geteuid().is_root() {
         true => "/var/lib".into(),
         false => env::var_os("XDG_DATA_HOME")
-            .filter(|it| !it.is_empty())
-            .map_or_else(home, PathBuf::from),
+            .map(PathBuf::from)
+            .filter(|it| it.is_absolute())
+            .unwrap_or_else(home),
     };
     data.join(OURS).join("images")
 }

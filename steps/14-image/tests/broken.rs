@@ -568,7 +568,8 @@ fn full_disk(place: &Place) -> Result<()> {
     for size in ["1m", "1500k", "2m"] {
         let script = format!(
             "mkdir -p store && mount -t tmpfs -o size={size},mode=700 tmpfs store && {program} pull {}; \
-             code=$?; ls store/layers store/blobs/sha256; exit $code",
+             code=$?; ls store/layers store/blobs/sha256; {program} prune >/dev/null || echo in vain; \
+             ls -A store/partial | sed s/.*/left/; exit $code",
             name(&server)
         );
         let flags = if place.is_root() { "-m" } else { "-rm" };
@@ -576,6 +577,8 @@ fn full_disk(place: &Place) -> Result<()> {
         command.args([flags, "sh", "-c", &script]);
         let outcome = finish(command)?;
         outcome.is_one_error("No space left on device (ENOSPC)").context(size)?;
+        let pruned = !["in vain", "left"].iter().any(|it| outcome.stdout.contains(it));
+        ensure!(pruned, "prune frees nothing: {}", outcome.stdout);
         ensure!(
             outcome.stdout.lines().all(|it| it.len() < 64 || size == "1500k" || size == "2m"),
             "{}",

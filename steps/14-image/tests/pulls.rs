@@ -37,6 +37,8 @@ const TESTS: &[Test] = &[
     ("all images removed", prune_all),
     ("export and import", export),
     ("docker's archive", docker_archive),
+    ("nobody reads what is said", nobody_reads),
+    ("an image that is damaged", damaged),
     ("bad arguments", bad_arguments),
 ];
 
@@ -109,6 +111,9 @@ fn whole_life(place: &Place) -> Result<()> {
     ensure!(place.run(&["run", &image, "sh", "-c", "exit 7"])?.code == 7, "another code");
     ensure!(place.run(&["run", &image, "nothing"])?.code == 127, "another code");
     ensure!(place.run(&["run", &image, "/etc/passwd"])?.code == 126, "another code");
+    ensure!(place.run(&["run", &image, ""])?.code == 127, "another code");
+    place.fails(&["rm", &image, "nothing"], "cannot find an image called \"nothing\"")?;
+    ensure!(place.ok(&["list"])?.contains(&image), "one was removed, the other not");
     place.ok(&["rm", &image])?;
     place.fails(&["inspect", &image], "cannot find an image")?;
     let left = |name: &str| fs::read_dir(place.store().join(name)).map_or(0, Iterator::count);
@@ -201,6 +206,13 @@ fn index(place: &Place) -> Result<()> {
     place.ok(&["pull", "--platform", &format!("linux/{other}"), &image])?;
     place.ok(&["unpack", &image, "files"])?;
     ensure!(place.path("home/files").join(other).exists(), "another image");
+    let outcome = place.run(&["run", "--network", "none", &image, "nothing"])?;
+    let note = format!("note: the image is for linux/{other}, this machine is linux/{ours}");
+    ensure!(outcome.stderr.contains(&note), "{}", outcome.stderr);
+    let platform = format!("linux/{ours}");
+    let run = ["run", "--network", "none", "--platform", &platform, &image, "cat"];
+    let said = place.ok(&[&run[..], &[&format!("/{ours}")]].concat())?;
+    ensure!(said == ours, "another image: {said}");
     place
         .fails(&["pull", "--platform", "linux/mips", &image], "there is no image for linux/mips")?;
     Ok(())
@@ -229,6 +241,11 @@ fn by_digest(place: &Place) -> Result<()> {
     ensure!(shell(place, &name, "echo here")? == "here\n", "it does not run");
     let id = value["Id"].as_str().context("no id")?;
     ensure!(shell(place, &id["sha256:".len()..][..8], "echo id")? == "id\n", "not found by its id");
+    let id = &id["sha256:".len()..][..8];
+    place.fails(&["rm", id], "it has several names: ")?;
+    place.ok(&["rm", &name])?;
+    place.ok(&["rm", id])?;
+    ensure!(!place.ok(&["list"])?.contains("/a/b"), "it is still there");
     let wrong = format!("{}/a/b@sha256:{}", registry.host, "0".repeat(64));
     place.fails(&["pull", &wrong], "there is no such image")?;
     Ok(())
@@ -476,6 +493,10 @@ fn export(place: &Place) -> Result<()> {
         place.ok(&[&store, "import", path, "other:name"])?;
         ensure!(place.ok(&[&store, "list"])?.contains("other:name"), "it has no other name");
     }
+    place.fails(&["export", &image, "archive.tar.gz"], "name a file that ends in .tar")?;
+    tool("gzip", &["--keep", &place.path("home/archive.tar").to_string_lossy()])?;
+    let outcome = place.fails(&["import", "archive.tar.gz"], "it is compressed by gzip")?;
+    ensure!(outcome.stderr.contains("hint: `gunzip`"), "{}", outcome.stderr);
     // Others understand both.
     let copy = |from: String| tool("skopeo", &["inspect", &from]);
     copy(format!("oci:{}", place.path("home/layout-out").display()))?;
@@ -497,7 +518,43 @@ fn docker_archive(place: &Place) -> Result<()> {
     tree::same(&before, &tree::of(&place.path("layout"), &[])?)
 }
 
+/// As with `image pull ... 2>&1 | head -n 1`.
+fn nobody_reads(place: &Place) -> Result<()> {
+    let registry = registry_with(place, &[base()?], json!({}), &[])?;
+    let program = place.image(&[])?.get_program().to_string_lossy().into_owned();
+    let pull = format!("{program} pull {}", image(&registry));
+    let script = format!("{{ {pull}; echo $? >code; }} 2>&1 | true; cat code");
+    let mut command = place.command(Path::new("sh"));
+    command.args(["-c", &script]);
+    let outcome = finish(command)?;
+    ensure!(outcome.stdout == "0\n", "pull ended with code {}", outcome.stdout);
+    Ok(())
+}
+
+fn damaged(place: &Place) -> Result<()> {
+    let registry = registry_with(place, &[base()?], json!({}), &[])?;
+    let image = image(&registry);
+    place.ok(&["pull", &image])?;
+    let value: Value = serde_json::from_str(&place.ok(&["inspect", &image])?)?;
+    let id = value["Id"].as_str().and_then(|it| it.strip_prefix("sha256:")).context("no id")?;
+    fs::remove_file(place.store().join("blobs/sha256").join(id))?;
+    ensure!(place.ok(&["list"])?.contains("it is missing"), "the list says nothing of it");
+    let outcome = place.fails(&["prune"], "it is missing")?;
+    ensure!(outcome.stderr.contains("hint: pull it again, or remove it"), "{}", outcome.stderr);
+    place.ok(&["pull", &image])?;
+    place.ok(&["inspect", &image])?;
+    fs::remove_file(place.store().join("blobs/sha256").join(id))?;
+    place.ok(&["rm", &image])?;
+    place.ok(&["prune"]).map(drop)
+}
+
 fn bad_arguments(place: &Place) -> Result<()> {
+    place.fails(&["pull", "http://localhost/a"], "a name has no `http://`")?;
+    let outcome = place.run(&["run", "-it", "a"])?;
+    let hinted = outcome.code == 125 && outcome.stderr.contains("hint: leave it out");
+    ensure!(hinted, "{}", outcome.stderr);
+    let outcome = place.run(&[])?;
+    ensure!(outcome.code == 125 && outcome.stderr.contains("pull"), "{}", outcome.stderr);
     place.fails(&["pull", "../x"], "cannot use \"../x\" as the name of an image")?;
     place.fails(&["pull", "A/b:c"], "cannot ask A")?;
     let outcome = place.fails(&["run", "/etc"], "cannot use \"/etc\" as the name of an image")?;

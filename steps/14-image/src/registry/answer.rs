@@ -90,8 +90,21 @@ pub fn describe(error: ureq::Error) -> Error {
         ureq::Error::RequireHttpsOnly(_) => {
             anyhow!("it leads from https to http, and so to whoever listens")
         }
+        ureq::Error::Io(error) => no_tls(&error.to_string()),
         error => anyhow!("{error}"),
     }
+}
+
+/// What is wrong with the connection's encryption has no number, only words.
+fn no_tls(said: &str) -> Error {
+    let (what, hint) = if said.contains("InvalidContentType") {
+        ("it does not speak TLS", "--insecure speaks http, which whoever is on the way can read")
+    } else if said.contains("certificate") {
+        ("its certificate is not trusted", "--ca-file names the authority that has signed it")
+    } else {
+        return anyhow!("the connection broke: {said}");
+    };
+    anyhow!("{what} ({said})").context(Hint(hint.into()))
 }
 
 fn no_host() -> Error {

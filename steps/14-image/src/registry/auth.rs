@@ -47,8 +47,8 @@ struct Token {
 
 /// Gets a token for our repository: what to send as `Authorization` from here on.
 ///
-/// The `values` of the challenge say where: a GET of `realm`, with their `scope` and their `service`,
-/// if there is one, in the query; token.md, "Requesting a Token". Without a scope, ours is
+/// The `values` of the challenge say where: a GET of `realm`, and in its query the `scope` and the
+/// `service` that they name, if they do; token.md, "Requesting a Token". Without a scope, ours is
 /// `repository:PATH:pull`. Whoever has a `login` shows it there, anyone else gets a token too; with
 /// `Login::Identity` it is `trade`d in. But first `check` the realm: the registry has chosen it.
 ///

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use nix::errno::Errno;
 use serde::Deserialize;
 
 /// Docker's own name for Docker Hub, in such files.
@@ -56,7 +57,14 @@ struct Auth {
 pub fn find(registry: &str, path: &str) -> Result<Option<Login>> {
     for file in files() {
         let act = || format!("cannot read the logins in {}", file.display());
-        let Ok(text) = fs::read(&file) else { continue };
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                chroot::tell(&format!("note: {}: {}", act(), chroot::describe(Errno::EACCES)));
+                continue;
+            }
+            Err(_) => continue,
+        };
         let logins: File = serde_json::from_slice(&text).with_context(act)?;
         if let Some(login) = logins.find(registry, path).with_context(act)? {
             return Ok(Some(login));

@@ -75,7 +75,8 @@ pub fn is_loopback(host: &str) -> bool {
         _ => host,
     };
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|it: IpAddr| it.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|it: IpAddr| it.is_loopback())
 }
 
 /// Whether a registry answers without TLS. One that wants TLS says 400, or nothing that is http.
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn loopback_is_told_by_its_name() {
         for host in
-            ["localhost", "localhost:5000", "127.0.0.1", "127.1.2.3:80", "[::1]:5000", "[::1]"]
+            ["localhost", "LOCALHOST:5000", "127.0.0.1", "127.1.2.3:80", "[::1]:5000", "[::1]"]
         {
             assert!(is_loopback(host), "{host}");
         }

@@ -105,13 +105,19 @@ impl Store {
         })
     }
 
+    /// The image of this name, whatever state it is in.
+    pub fn called(&self, text: &str) -> Result<Option<Named>> {
+        let name = text.parse::<Reference>().map(|it| it.to_string()).ok();
+        let mut images = self.images()?.into_iter();
+        Ok(images.find(|it| it.name.is_some() && it.name == name))
+    }
+
     /// The image that a person calls `text`: by name, or by the first digits of its id or digest.
     pub fn find(&self, text: &str) -> Result<Option<Image>> {
-        let images = self.images()?;
-        let name = text.parse::<Reference>().map(|it| it.to_string()).ok();
-        if let Some(named) = images.iter().find(|it| it.name.is_some() && it.name == name) {
-            return self.load(named.clone()).map(Some);
+        if let Some(named) = self.called(text)? {
+            return self.load(named).map(Some);
         }
+        let images = self.images()?;
         let id = text.strip_prefix("sha256:").unwrap_or(text);
         if id.len() < SHORTEST_ID || !id.bytes().all(|it| it.is_ascii_hexdigit()) {
             return Ok(None);

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use chroot::HintExt;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -44,7 +45,7 @@ impl Store {
         let act = || format!("cannot lock {}", path.display());
         let file = open(&path).with_context(act)?;
         if operation == FlockOperation::LockExclusive && name == "store" && !is_free(&file) {
-            eprintln!("note: waiting until nobody pulls");
+            chroot::tell("note: waiting until nobody pulls");
         }
         wait(&file, operation).with_context(act)?;
         Ok(Lock { _file: file })
@@ -79,7 +80,9 @@ pub fn names(path: &Path, file: &File) -> bool {
 /// A lock on a directory that is in use, until the descriptor is closed.
 pub fn use_directory(path: &Path) -> Result<File> {
     let act = || format!("cannot use the layer {}", path.display());
-    let directory = File::open(path).with_context(act)?;
+    let directory = File::open(path);
+    let directory =
+        directory.with_context(act).hint(nix::errno::Errno::ENOENT, "pull the image again")?;
     wait(&directory, FlockOperation::LockShared).with_context(act)?;
     ensure!(names(path, &directory), "{}: it was just removed", act());
     Ok(directory)

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use chroot::Hint;
 
 use super::{OURS, Store, lock};
 use crate::unpack::remove;
@@ -29,6 +30,8 @@ impl Store {
         let images = if all { self.images().unwrap_or_default() } else { self.images()? };
         match all {
             true => self.forget_images()?,
+            // A full disk has no room for a new list: it is written if there is something to say.
+            false if images.iter().all(|it| it.name.is_some()) => {}
             false => self.change(|images| images.retain(|it| it.name.is_some()))?,
         }
         let mut pruned = self.sweep()?;
@@ -75,7 +78,10 @@ impl Store {
         for named in self.images()? {
             needed.insert(named.descriptor.digest.hex().to_string());
             // What cannot be read is no reason to remove what may belong to it.
-            let image = self.load(named)?;
+            let title = named.title();
+            let image = self.load(named).map_err(|error| {
+                error.context(Hint(format!("pull it again, or remove it: rm {title}")))
+            })?;
             let parts = image.manifest.layers.iter().chain([&image.manifest.config]);
             let digests = parts.map(|it| &it.digest).chain(&image.chain);
             needed.extend(digests.map(|it| it.hex().to_string()));
