@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -33,6 +35,14 @@ pub(super) const CHECKS: &[Check] = &[
         ..STEP
     },
     Check {
+        name: "token-for-an-identity",
+        asks: "Is an identity token traded for a token, and not shown as a password?",
+        look_at: "registry/auth.rs: token: trade; distribution, docs/content/spec/auth/oauth.md",
+        exercise: "14.1",
+        run: registry::token_for_an_identity,
+        ..STEP
+    },
+    Check {
         name: "token-for-a-login",
         asks: "Is a login shown where the token is, and never without TLS to another address?",
         look_at: "registry/auth.rs: token, check; token.md: Requesting a Token",
@@ -43,9 +53,17 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "token-stays-with-its-registry",
         asks: "Does somebody else, to whom the registry redirects us, not see the token?",
-        look_at: "registry/http.rs: agent: redirect_auth_headers; RFC 9110 section 15.4",
+        look_at: "registry/auth.rs: token; registry/http.rs: redirect_auth_headers; RFC 9110 section 15.4",
         exercise: "14.1",
         run: registry::token_stays,
+        ..STEP
+    },
+    Check {
+        name: "large-content-in-pieces",
+        asks: "Is a large layer whole that came in many pieces, by two pulls of which the first broke off?",
+        look_at: "digest.rs: Verifier::pass; read(2)",
+        exercise: "14.2",
+        run: registry::large_content_in_pieces,
         ..STEP
     },
     Check {
@@ -81,6 +99,30 @@ pub(super) const CHECKS: &[Check] = &[
         ..STEP
     },
     Check {
+        name: "links-outside-are-refused",
+        asks: "Is a layer refused that names a file by a link that leads out, instead of another file being written?",
+        look_at: "unpack/place.rs: find: RESOLVE_BENEATH; openat2(2)",
+        exercise: "14.3",
+        run: links_outside_are_refused,
+        ..STEP
+    },
+    Check {
+        name: "parents-are-found",
+        asks: "Is a file put in its place that is in no directory, or in one that the archive does not describe?",
+        look_at: "unpack/place.rs: find: the path \"\", ENOENT; openat2(2)",
+        exercise: "14.3",
+        run: parents_are_found,
+        ..STEP
+    },
+    Check {
+        name: "renames-elsewhere",
+        asks: "Is an archive with links unpacked while others on this machine rename files?",
+        look_at: "unpack/place.rs: find: EAGAIN; openat2(2)",
+        exercise: "14.3",
+        run: renames_elsewhere,
+        ..STEP
+    },
+    Check {
         name: "links-inside-are-followed",
         asks: "Is a file below a link that stays in the layer put where the link leads?",
         look_at: "unpack/place.rs: find; openat2(2)",
@@ -106,8 +148,16 @@ pub(super) const CHECKS: &[Check] = &[
         ..STEP
     },
     Check {
+        name: "own-files-stay",
+        asks: "Does what a layer has itself stay, if it has a whiteout of that name too?",
+        look_at: "unpack.rs: hide: statat, SYMLINK_NOFOLLOW; image-spec, layer.md: Whiteouts",
+        exercise: "14.4",
+        run: own_files_stay,
+        ..STEP
+    },
+    Check {
         name: "whiteouts-on-disk",
-        asks: "Has the unpacked layer a character device 0:0 in the place of each deleted file?",
+        asks: "Has the unpacked layer a character device 0:0 in the place of each deleted file, but in the lowest none?",
         look_at: "unpack.rs: hide: mknodat; overlayfs.rst: whiteouts and opaque directories",
         exercise: "14.4",
         run: whiteouts_on_disk,
@@ -131,7 +181,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "nothing-is-copied",
-        asks: "While a container runs, has the disk what it had before?",
+        asks: "Is nothing copied: has the disk, while a container runs, what it had before?",
         look_at: "container.rs: stack: layers are used where they are",
         exercise: "14.5",
         run: nothing_is_copied,
@@ -200,6 +250,14 @@ pub(super) const CHECKS: &[Check] = &[
         look_at: "main.rs: commands::run, config.rs: chain_ids; image-spec, config.md: Layer ChainID",
         exercise: "14",
         run: layers_are_shared,
+        ..STEP
+    },
+    Check {
+        name: "store-is-named",
+        asks: "Is --store, before the subcommand or after it, the store that counts?",
+        look_at: "main.rs: Cli: global, env",
+        exercise: "14",
+        run: store_is_named,
         ..STEP
     },
     Check {
@@ -276,6 +334,9 @@ fn nothing_leaves_the_layer(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Files on whose way two links are.
+const RENAMED: usize = 1000;
+
 type Files = BTreeMap<PathBuf, (Vec<u8>, u32, u64)>;
 
 /// What a directory holds, with what is in each file.
@@ -290,12 +351,72 @@ fn files(directory: &Path) -> Result<Files> {
     Ok(found)
 }
 
+/// The layer has a directory of that name too: a file in there is not what the archive means. Outside is
+/// a directory of this check, never one of the host's, for who has it wrong writes to it.
+fn links_outside_are_refused(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    let outside = own.directory("outside")?;
+    let name = outside.to_string_lossy().into_owned();
+    let parts = Path::new(&name[1..]).ancestors().filter(|part| *part != Path::new(""));
+    let mut parts: Vec<&Path> = parts.collect();
+    parts.reverse();
+    let same = || {
+        let tar = Tar::new().dir("d").dir("inner");
+        parts.iter().fold(tar, |tar, part| tar.dir(&part.to_string_lossy()))
+    };
+    own.import("good", &[layer(same().file("inner/evil", b"x"))], json!({}))?;
+    let absolute = same().symlink("d/l", &name).file("d/l/evil", b"x");
+    let up = same().symlink("d/l", "../../inner").file("d/l/evil", b"x");
+    for (what, tar) in [("a link to an absolute name", absolute), ("a link to ../..", up)] {
+        let other = Own::new(context)?;
+        other.layout("out", &[layer(tar)], json!({}))?;
+        other.refuses(&["import", &other.path("out"), "out"]).context(what)?;
+        ensure!(files(&outside)?.is_empty(), "{what}: there is a file outside");
+    }
+    Ok(())
+}
+
+fn parents_are_found(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    let tar = file("x", "x").hardlink("y", "x").file("a/b/c", b"c");
+    own.import("parents", &[layer(tar)], json!({}))?;
+    let root = own.layer()?;
+    for name in ["x", "y", "a/b/c"] {
+        ensure!(root.join(name).is_file(), "the layer has no {name}");
+    }
+    Ok(())
+}
+
+/// What the kernel has looked up may have become another place meanwhile: it counts renames, and
+/// answers EAGAIN to a path with `..` if there was one.
+fn renames_elsewhere(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    let mut tar = Tar::new().dir("d").dir("e").symlink("d/l", "../e").symlink("e/l", "../d");
+    for number in 0..RENAMED {
+        tar = tar.file(&format!("d/l/{number}"), b"").file(&format!("e/l/{number}"), b"");
+    }
+    own.layout("links", &[layer(tar)], json!({}))?;
+    let (one, two) = (own.path("one"), own.path("two"));
+    fs::write(&one, "")?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let _ = fs::rename(&one, &two).and_then(|()| fs::rename(&two, &one));
+            }
+        });
+        let imported = own.ok(&["import", &own.path("links"), "links"]);
+        over.store(true, Ordering::Relaxed);
+        imported
+    })
+}
+
 fn links_inside_are_followed(context: &Context) -> Result<()> {
     let own = Own::new(context)?;
     let tar = Tar::new().dir("usr").dir("usr/lib").symlink("lib", "usr/lib").file("lib/x", b"x");
     let tar = tar.dir("d").symlink("d/up", "../usr").file("d/up/lib/y", b"y");
     own.import("links", &[layer(tar)], json!({}))?;
-    let root = own.layers()?.remove(0);
+    let root = own.layer()?;
     for name in ["usr/lib/x", "usr/lib/y"] {
         ensure!(root.join(name).is_file(), "the layer has no {name}");
     }
@@ -306,19 +427,35 @@ fn links_inside_are_followed(context: &Context) -> Result<()> {
 /// Two layers, of which the upper one has whiteouts.
 fn with_whiteouts(own: &Own) -> Result<()> {
     let below = file("f", "f").dir("d").file("d/x", b"x").file("d/y", b"y").dir("k");
+    let below = below.file(".wh.nothing", b"");
     let above = file(".wh.f", "").file("d/.wh.x", b"").file(".wh.k", b"").file("new", b"new");
+    let above = above.dir("n").file("n/.wh.x", b"").file("n/y", b"y");
     own.import("whiteouts", &[layer(below), layer(above)], json!({}))
 }
 
 fn deleted_files_are_hidden(context: &Context) -> Result<()> {
     let own = Own::new(context)?;
     with_whiteouts(&own)?;
-    let ended = own.container("whiteouts").run(&["read /f", "ls /d", "ls /k", "ls /"])?;
+    let ended = own.container("whiteouts").run(&["read /f", "ls /d", "ls /k", "ls /", "ls /n"])?;
     expect("a file that was deleted", ended.answer(0)?, "ENOENT")?;
     expect("a directory of which one was deleted", ended.answer(1)?, "ok y")?;
     expect("a directory that was deleted", ended.answer(2)?, "ENOENT")?;
     ensure!(!ended.answer(3)?.contains(".wh."), "the marks are seen: {}", ended.answer(3)?);
-    Ok(())
+    expect("a new directory with a whiteout of nothing", ended.answer(4)?, "ok y")
+}
+
+fn own_files_stay(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    let outside = own.directory("outside")?;
+    let below = file("first", "old").file("last", b"old").file("link", b"old");
+    let above = file(".wh.first", "").file("first", b"new").file("last", b"new");
+    let above = above.file(".wh.last", b"").symlink("link", &outside.to_string_lossy());
+    let above = above.file(".wh.link", b"");
+    own.import("own", &[layer(below), layer(above)], json!({}))?;
+    let upper = own.layers()?.into_iter().find(|it| it.join("link").is_symlink());
+    let upper = upper.context("no layer has the link")?;
+    expect("a file after its whiteout", &*fs::read_to_string(upper.join("first"))?, "new")?;
+    expect("a file before its whiteout", &*fs::read_to_string(upper.join("last"))?, "new")
 }
 
 fn opaque_directories(context: &Context) -> Result<()> {
@@ -326,14 +463,17 @@ fn opaque_directories(context: &Context) -> Result<()> {
     let below = Tar::new().dir("o").file("o/old", b"").dir("a").file("a/old", b"");
     let below = below.dir("b").file("b/old", b"");
     let above = Tar::new().dir("o").file("o/.wh..wh..opq", b"").file("o/new", b"");
-    // Deleted and made again: the mark comes first, or last.
+    // Deleted and made again: the mark comes first, or last, or it is all that says so.
     let above = above.file(".wh.a", b"").dir("a").file("a/new", b"");
     let above = above.dir("b").file("b/new", b"").file(".wh.b", b"");
+    let (below, above) = (below.dir("c").file("c/old", b""), above.file(".wh.c", b""));
+    let above = above.file("c/new", b"");
     own.import("opaque", &[layer(below), layer(above)], json!({}))?;
-    let ended = own.container("opaque").run(&["ls /o", "ls /a", "ls /b"])?;
+    let ended = own.container("opaque").run(&["ls /o", "ls /a", "ls /b", "ls /c"])?;
     expect("a directory with an opaque whiteout", ended.answer(0)?, "ok new")?;
     expect("one that was deleted, then made", ended.answer(1)?, "ok new")?;
     expect("one that was made, then deleted", ended.answer(2)?, "ok new")?;
+    expect("one that was deleted, then needed for a file", ended.answer(3)?, "ok new")?;
     let mut mark = [0; 8];
     let mut layers = own.layers()?;
     layers.retain(|layer| {
@@ -355,7 +495,8 @@ fn whiteouts_on_disk(context: &Context) -> Result<()> {
         let found = format!("{:o} {}", status.mode() & libc::S_IFMT, status.rdev());
         expect(&format!("type and device of {name}"), &*found, &*format!("{:o} 0", libc::S_IFCHR))?;
     }
-    Ok(())
+    let marks = layers.iter().filter(|it| it.join("nothing").symlink_metadata().is_ok()).count();
+    expect("whiteouts in the lowest layer", &marks, &0)
 }
 
 fn three_layers(own: &Own) -> Result<()> {
@@ -404,11 +545,11 @@ fn nothing_is_copied(context: &Context) -> Result<()> {
 
 fn layers_in_use_stay(context: &Context) -> Result<()> {
     let own = Own::new(context)?;
-    own.import("used", &[layer(file("x", "x"))], json!({}))?;
+    own.import("used", &[layer(file("x", "x")), layer(file("y", "y"))], json!({}))?;
     let container = own.container("used").start(&[])?;
     own.ok(&["rm", "used"])?;
     own.ok(&["prune"])?;
-    expect("unpacked layers while a container runs", &own.layers()?.len(), &1)?;
+    expect("unpacked layers while a container runs", &own.layers()?.len(), &2)?;
     container.end()?.expect_code(0)?;
     own.ok(&["prune"])?;
     own.is_empty()
@@ -450,7 +591,10 @@ fn user_of_the_image(context: &Context) -> Result<()> {
     let own = Own::new(context)?;
     let passwd = "root:x:0:0::/root:/bin/sh\napp:x:33:44::/srv:/bin/sh\n";
     let tar = ETC.iter().fold(file("etc/passwd", passwd), |tar, name| tar.file(name, b""));
-    own.import("app", &[layer(tar)], json!({"User": "app"}))?;
+    let older = file("etc/passwd", "app:x:1:2::/old:/bin/sh\n");
+    // Nobody but root could make it in /, which is root's.
+    let config = json!({"User": "app", "WorkingDir": "/made"});
+    own.import("app", &[layer(older), layer(tar)], config)?;
     let ended = own.container("app").run(&["probe"])?;
     let probe = parse_probe(ended.answer(0)?)?;
     expect("the user", &probe.uids, &[33; 3])?;
@@ -490,6 +634,17 @@ fn platform_of_this_machine(context: &Context) -> Result<()> {
     let layers = own.layers()?;
     expect("the number of layers in the store", &layers.len(), &1)?;
     expect("its machine", &*fs::read_to_string(layers[0].join("for"))?, architecture())
+}
+
+fn store_is_named(context: &Context) -> Result<()> {
+    let own = Own::new(context)?;
+    own.layout("layout", &[layer(file("x", "x"))], json!({}))?;
+    let (other, layout) = (own.path("other"), own.path("layout"));
+    own.ok(&["--store", &other, "import", &layout, "it"])?;
+    own.ok(&["inspect", "--store", &other, "it"])?;
+    let outcome = own.image(&["inspect", "it"])?;
+    ensure!(outcome.code() == 125, "the image is in the store of IMAGE_STORE too: {outcome}");
+    Ok(())
 }
 
 fn layers_are_shared(context: &Context) -> Result<()> {

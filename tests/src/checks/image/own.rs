@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,7 +50,7 @@ impl<'a> Own<'a> {
         let mut command = Command::new(self.program());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.dir.path()).env("IMAGE_STORE", self.store()).args(arguments);
-        run(&mut command)
+        run(&mut command).with_context(|| format!("image {}", arguments[0]))
     }
 
     /// The same, which must succeed.
@@ -90,6 +90,12 @@ impl<'a> Own<'a> {
         let run = self.context.container().root(name).env("HOME", &self.path(""));
         let run = run.env("IMAGE_STORE", &self.path("store"));
         run.option("-v", format!("{}:/bin/act:ro", act.display()))
+    }
+
+    /// The directory of the one layer that is unpacked.
+    pub fn layer(&self) -> Result<PathBuf> {
+        let layer = self.layers()?.pop();
+        layer.context("nothing is unpacked in the store that IMAGE_STORE names")
     }
 
     /// The directories of unpacked layers.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -15,7 +15,8 @@ use serde_json::json;
 use super::super::{Context, expect};
 use super::{Own, file, layer};
 use crate::attack::loopback_up;
-use crate::oci::{Content, Request, Server, head, reply};
+use crate::oci::registry::{offset, part};
+use crate::oci::{Content, Request, Server, Tar, head, reply};
 
 /// In a thread with a network of its own: the stand-in for root's host has no way to 127.0.0.1, and
 /// other checks want it like that.
@@ -90,6 +91,8 @@ const DENIED: &str = "401 Unauthorized";
 /// Of ann, with the password secret.
 const BASIC: &str = "Basic YW5uOnNlY3JldA==";
 const AUTH: &str = "YW5uOnNlY3JldA==";
+/// Who has an identity token in the place of a name: `<token>:`.
+const NOBODY: &str = "PHRva2VuPjo=";
 
 /// What came to where tokens are given out: the path, and who it was from.
 type Log = Arc<Mutex<Vec<(String, Option<String>)>>>;
@@ -109,7 +112,10 @@ fn guarded(
         Box::new(move |content, request, stream| {
             let shown = request.header("authorization").map(String::from);
             if request.path.starts_with("/token") {
-                asked.lock().unwrap().push((request.path.clone(), shown));
+                // What is posted stands where else the query does.
+                let form = if request.body.is_empty() { "" } else { "?" };
+                let path = format!("{}{form}{}", request.path, request.body);
+                asked.lock().unwrap().push((path, shown));
                 return reply(stream, "200 OK", &[], br#"{"token":"let-me-in"}"#).map(|()| true);
             }
             if shown.as_deref() == Some("Bearer let-me-in") {
@@ -178,15 +184,39 @@ pub fn token_for_a_login(context: &Context) -> Result<()> {
         let other = Own::new(context)?;
         let (luring, _) = guarded(content(&other)?, Some(realm), "", as_ever())?;
         log_in(&other, &luring)?;
-        other.refuses(&["pull", &name(&luring)])?;
+        other
+            .refuses(&["pull", &name(&luring)])
+            .with_context(|| format!("a login, and a token to be had at {elsewhere} by http"))?;
         let asked = log.lock().unwrap().len();
         expect("how often a login was shown without TLS to who knows whom", &(asked - 1), &0)
     })
 }
 
+pub fn token_for_an_identity(context: &Context) -> Result<()> {
+    on_loopback(|| {
+        let own = Own::new(context)?;
+        let rest = r#",service="the.registry",scope="repository:a/b:pull""#;
+        let (registry, log) = guarded(content(&own)?, None, rest, as_ever())?;
+        let login = json!({"auth": NOBODY, "identitytoken": "who-I-am"});
+        leave_login(&own, &registry, login)?;
+        own.ok(&["pull", &name(&registry)])?;
+        let (path, shown) = log.lock().unwrap().first().cloned().context("nobody asked")?;
+        let form = query(&path);
+        for field in ["grant_type=refresh_token", "refresh_token=who-I-am", "service=the.registry"]
+        {
+            ensure!(form.iter().any(|it| it == field), "no {field} in the form: {form:?}");
+        }
+        expect("what was shown besides", &shown, &None)
+    })
+}
+
 /// As `docker login` does it.
 fn log_in(own: &Own, registry: &Server) -> Result<()> {
-    let login = json!({"auths": {&registry.host: {"auth": AUTH}}});
+    leave_login(own, registry, json!({"auth": AUTH}))
+}
+
+fn leave_login(own: &Own, registry: &Server, login: serde_json::Value) -> Result<()> {
+    let login = json!({"auths": {&registry.host: login}});
     Ok(fs::write(own.directory(".docker")?.join("config.json"), login.to_string())?)
 }
 
@@ -217,6 +247,44 @@ pub fn token_stays(context: &Context) -> Result<()> {
         ensure!(!shown.is_empty(), "nobody was asked where the registry redirects to");
         let leaked: Vec<String> = shown.into_iter().filter_map(|(_, shown)| shown).collect();
         expect("what another server was shown", &leaked, &Vec::new())
+    })
+}
+
+/// More than a program reads at once.
+const LONG: usize = 300_000;
+
+pub fn large_content_in_pieces(context: &Context) -> Result<()> {
+    on_loopback(|| {
+        let own = Own::new(context)?;
+        let long: Vec<u8> = (0..LONG).map(|it| (it % 251) as u8).collect();
+        let layers = [layer(Tar::new().file("long", &long))];
+        let content = Content::of(&own.layout("layout", &layers, json!({}))?)?;
+        let (mended, last) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_mended, asked) = (mended.clone(), last.clone());
+        let breaking = move |content: &Content, request: &Request, stream: &mut TcpStream| {
+            let Some(blob) = content.wanted(request).filter(|it| it.len() > LONG) else {
+                return Ok(false);
+            };
+            asked.store(offset(request), Ordering::Relaxed);
+            match (is_mended.load(Ordering::Relaxed), offset(request)) {
+                (true, _) => part(request, stream, blob, blob.len()),
+                (false, 0) => part(request, stream, blob, LONG / 2),
+                (false, _) => reply(stream, "404 Not Found", &[], b""),
+            }
+            .map(|()| true)
+        };
+        let registry = registry(content, Box::new(breaking))?;
+        let first = own.image(&["pull", &name(&registry)])?;
+        ensure!(first.code() == 125, "half a layer was enough: {first}");
+        mended.store(true, Ordering::Relaxed);
+        own.ok(&["pull", &name(&registry)])?;
+        expect(
+            "from which byte the rest was asked for",
+            &last.load(Ordering::Relaxed),
+            &(LONG / 2),
+        )?;
+        ensure!(fs::read(own.layer()?.join("long"))? == long, "its file is another than it was");
+        Ok(())
     })
 }
 
