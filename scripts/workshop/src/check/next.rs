@@ -7,9 +7,12 @@ use crate::{handout::UNWIRED, my::My};
 
 /// In a sentence, with the command to type.
 pub fn next(subject: &Subject, outcome: &Outcome) -> String {
-    let Some(my) = &subject.my else { return "cargo workshop start 1, and write your own.".into() };
+    let Some(my) = &subject.my else { return of_reference() };
     if outcome.error.is_some() {
         return format!("mend that, then {} again.", my.command("check"));
+    }
+    if let Some(count) = at_the_top(outcome) {
+        return format!("the error at the top: {count} checks end with it.");
     }
     match first(outcome) {
         Some(exercise) if exercise.contains('.') => {
@@ -41,6 +44,18 @@ pub fn stopped_by(outcome: &Outcome) -> Option<&Report> {
     outcome.failed().find(leads).or(outcome.failed().next())
 }
 
+/// How many checks end with the error at the top of the page, if it is most of them: whose exercise is
+/// wrong, that error tells, and the checks' own exercises do not.
+fn at_the_top(outcome: &Outcome) -> Option<usize> {
+    let unwired = |report: &Report| report.evidence.contains(UNWIRED);
+    let stands = |report: &Report| unwired(report) || report.unwritten().is_some();
+    if outcome.failed().any(stands) {
+        return None;
+    }
+    let count = outcome.failed().filter(|report| outcome.is_common(report)).count();
+    (count > outcome.failed().count() / 2).then_some(count)
+}
+
 /// The exercise that is not written yet and in which most checks end; of two, the first.
 fn in_the_way(outcome: &Outcome) -> Option<&str> {
     let blank = || outcome.failed().filter_map(Report::unwritten);
@@ -54,6 +69,13 @@ fn order(exercise: &str) -> (u32, u32) {
     (step.parse().unwrap_or(u32::MAX), number.parse().unwrap_or(u32::MAX))
 }
 
+fn of_reference() -> String {
+    match My::open(None) {
+        Ok(my) => format!("{} says where you are.", my.command("next")),
+        Err(_) => "cargo workshop start 1, and write your own.".into(),
+    }
+}
+
 fn wiring(my: &My, step: &str) -> String {
     let hint = my.command(&format!("hint {step}"));
     format!("go on with main.rs of step {step}. {hint} says more.")
@@ -64,7 +86,10 @@ fn after(my: &My, subject: &Subject) -> String {
         Some(step) => {
             format!("{}: {}.", my.command(&format!("start {}", step.number())), step.adds())
         }
-        None => format!("it is an engine's first half. {} shows the walls.", my.command("xray 14")),
+        None => format!(
+            "this was the last step, and you have an engine's first half. {} shows its walls.",
+            my.command("xray 14")
+        ),
     }
 }
 

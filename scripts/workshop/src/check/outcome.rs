@@ -63,13 +63,20 @@ impl Outcome {
         self.checks.iter().filter(|report| report.failed())
     }
 
-    /// The error that three checks or more failed with: worth saying once, not each time. What is not
-    /// written yet is none.
-    pub fn complaint(&self) -> Option<&str> {
-        let written = || self.failed().filter(|report| report.unwritten().is_none());
-        let all = || written().filter_map(Report::complaint);
-        let count = |said: &str| all().filter(|it| *it == said).count();
-        all().find(|said| count(said) >= 3)
+    /// The first of those that failed for the cause that most have, if three or more have it: it is worth
+    /// saying once, not each time. What is not written yet is none.
+    pub fn common(&self) -> Option<&Report> {
+        let written = self.failed().filter(|report| report.unwritten().is_none());
+        let all: Vec<_> = written.filter_map(|report| Some((report, report.cause()?))).collect();
+        let count = |cause: &str| all.iter().filter(|(_, it)| it == cause).count();
+        let most = all.iter().rev().max_by_key(|(_, cause)| count(cause))?;
+        (count(&most.1) >= 3).then_some(most.0)
+    }
+
+    /// Whether a check failed for that cause.
+    pub fn is_common(&self, report: &Report) -> bool {
+        let cause = self.common().and_then(Report::cause);
+        report.failed() && cause.is_some() && report.cause() == cause
     }
 
     /// The step's own checks, or those of earlier steps.

@@ -93,7 +93,7 @@ impl Page {
 
     /// The error that one container after the other ends with.
     fn complaint(&self, outcome: &Outcome) -> Vec<String> {
-        let Some(said) = outcome.complaint() else { return Vec::new() };
+        let Some(said) = outcome.common().and_then(Report::complaint) else { return Vec::new() };
         let mut lines = vec![String::new(), "What several of these checks met:".into()];
         lines.extend(self.text.wrapped("  ", 2, said));
         lines
@@ -118,7 +118,7 @@ impl Page {
 
     /// The question alone, if the answer stands above it.
     fn unless_said(&self, report: &Report, outcome: &Outcome) -> Vec<String> {
-        match is_said(report, outcome) {
+        match outcome.is_common(report) {
             true => self.question(report),
             false => self.report(report),
         }
@@ -197,17 +197,12 @@ impl Page {
     }
 }
 
-/// Whether it failed with the error that stands at the top already.
-fn is_said(report: &Report, outcome: &Outcome) -> bool {
-    report.failed() && outcome.complaint().is_some_and(|said| report.evidence.contains(said))
-}
-
 /// Which exercise it ended in, if that is not written yet.
 fn not_written(report: &Report) -> Option<String> {
     let exercise = report.unwritten()?;
     Some(match exercise == report.exercise {
         true => "not written yet".into(),
-        false => format!("{exercise} is in the way, not written yet"),
+        false => format!("cannot be told before {exercise} is written"),
     })
 }
 

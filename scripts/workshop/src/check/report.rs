@@ -51,10 +51,25 @@ impl Report {
         }
     }
 
-    /// The error that the learner's program ended with, if that is why it failed.
+    /// The error, or the panic, that the learner's program ended with, if that is why it failed.
     pub fn complaint(&self) -> Option<&str> {
-        let start = self.evidence.find("error: ").filter(|_| self.failed())?;
-        self.evidence[start..].lines().next()
+        let said = self.evidence.as_str();
+        let start = said.find("error: ").or(said.find("thread '")).or(said.find("it hangs"));
+        let start = start.filter(|_| self.failed())?;
+        let lines = if said[start..].starts_with("thread") { 2 } else { 1 };
+        let end = said[start..].match_indices('\n').nth(lines - 1);
+        Some(&said[start..end.map_or(said.len(), |(at, _)| start + at)])
+    }
+
+    /// What the complaint ends with: an errno with the act that it stopped, or else the last words.
+    /// Without what is another in every run: temporary files, addresses, digests, numbers of threads.
+    pub fn cause(&self) -> Option<String> {
+        let complaint = self.complaint()?;
+        let parts: Vec<&str> = complaint.split(": ").collect();
+        let last = if complaint.ends_with(')') { 2 } else { 1 };
+        let end = parts[parts.len().saturating_sub(last)..].join(": ");
+        let words = end.split_whitespace().filter(|word| !is_passing(word));
+        Some(words.collect::<Vec<_>>().join(" "))
     }
 
     /// The exercise in which the learner's program ended because it is not written yet: `4.2`.
@@ -68,5 +83,40 @@ impl Report {
     /// Whether it is about wiring the step into main.rs, not about one exercise.
     pub fn is_wiring(&self) -> bool {
         !self.exercise.contains('.')
+    }
+}
+
+/// Whether a word of a complaint is another in the next run.
+fn is_passing(word: &str) -> bool {
+    let number =
+        word.strip_prefix('(').is_some_and(|it| it.starts_with(|it: char| it.is_ascii_digit()));
+    number
+        || word.contains("/.tmp")
+        || word.starts_with("sha256:")
+        || word.starts_with("127.0.0.1:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_of_many_complaints() {
+        let cause = |said: &str| {
+            let evidence = said.to_string();
+            Report { passed: Some(false), evidence, ..Report::example() }.cause()
+        };
+        let pulled = "image pull: error: cannot pull 127.0.0.1:1/a: its digest is sha256:12";
+        let imported = "it: error: cannot import /tmp/checks-a/.tmpb/c: its digest is sha256:34";
+        assert_eq!(cause(pulled), Some("its digest is".into()));
+        assert_eq!(cause(pulled), cause(imported));
+        let act =
+            "it ended: error: cannot make it: cannot mount /proc: Not permitted (EPERM)\nmore";
+        assert_eq!(cause(act), Some("cannot mount /proc: Not permitted (EPERM)".into()));
+        assert_eq!(
+            cause("thread 'main' (7) panicked at a.rs:1:2:\nno such flag\nmore"),
+            cause("thread 'main' (8) panicked at a.rs:1:2:\nno such flag")
+        );
+        assert_eq!(cause("found 1, expected 2"), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, is_said};
+use super::Page;
 use crate::{
     check::{Outcome, Report},
     steps::Step,
@@ -44,6 +44,7 @@ fn head(outcome: &Outcome, earlier: &[&Report]) -> String {
     let steps = capital(&steps_text(&before));
     let held = match failed {
         0 => format!("{steps}: all {held} checks still hold"),
+        1 => format!("{steps}: {held} checks still hold, 1 does not"),
         _ => format!("{steps}: {held} checks still hold, {failed} do not"),
     };
     match (failed, skipped) {
@@ -79,7 +80,7 @@ fn reason(report: &Report, outcome: &Outcome) -> Option<String> {
             Some(format!("end in exercise {exercise}, which is not written yet"))
         }
         (None, None) => Some(format!("cannot be looked for: {}", report.evidence)),
-        _ => is_said(report, outcome).then(|| "end with the error above".into()),
+        _ => outcome.is_common(report).then(|| "end with the error above".into()),
     }
 }
 
