@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 /// In a step that has a bug: how it shows, for the learner to read.
-const SYMPTOM: &str = "SYMPTOM.txt";
+pub const SYMPTOM: &str = "SYMPTOM.txt";
 
 /// In `my/`: for each step the number of the bug that was handed out last.
 const HANDED_OUT: &str = "bugs.toml";

@@ -9,7 +9,7 @@ use evidence::{
     paint::{self, Paint},
 };
 
-use crate::{build, checkout, place::Choice, steps::Step};
+use crate::{build, checkout, image, place::Choice, steps::Step};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -46,7 +46,10 @@ pub fn explain(args: &Args) -> Result<i32> {
 /// 0 when nothing was to be explained, 1 when something was.
 fn explain_here(args: &Args) -> Result<i32> {
     let mut command = Command::new(checkout::programs()?.join(args.step.name()));
-    command.args(&args.arguments);
+    command.args(match args.step.takes_root() {
+        true => args.arguments.clone(),
+        false => image::with_store(&args.arguments)?,
+    });
     let explanation = explain_within(&mut command, PATIENCE);
     match explanation.with_context(|| format!("cannot follow {}", args.step))? {
         Some(explanation) => {

@@ -47,7 +47,8 @@ impl My {
         let my = My { dir };
         if !Step::all().any(|step| my.has(step)) {
             let failure = format!("there is no work of yours in {}", my.dir.display());
-            return Err(advised(failure, my.command("start 1")));
+            let start = my.command("start 1");
+            return Err(advised(failure, format!("{start}, or the step to begin with")));
         }
         Ok(my)
     }

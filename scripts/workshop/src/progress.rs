@@ -7,6 +7,7 @@ use anyhow::Result;
 use evidence::paint::{self, Paint};
 
 use crate::{
+    bug::SYMPTOM,
     exercise,
     handout::{Handout, MAIN},
     my::{My, Where},
@@ -51,12 +52,20 @@ pub fn show(my: &My) -> Result<i32> {
         };
         println!("  {mark} {:4} {:22} {word}  {}", part.id, part.name, paint.dim(&part.place));
     }
-    println!(
-        "\nNext: {}",
-        what_next(my, step, parts.iter().find(|part| part.written != Some(true)))
-    );
+    if my.package(step).join(SYMPTOM).exists() {
+        println!("\nThere is a bug of ours in it: {}", shown(&my.package(step).join(SYMPTOM)));
+    }
+    println!("\nNext: {}", what_next(my, step, open(step, &parts)));
     println!("{}\n", paint.dim("cargo workshop --help lists all commands."));
     Ok(0)
+}
+
+/// What to write first. Where the main.rs of the step before does nothing here, nothing can be tried
+/// until it is another.
+fn open(step: Step, parts: &[Part]) -> Option<&Part> {
+    let mut blank = parts.iter().filter(|part| part.written != Some(true));
+    let main = parts.last().filter(|main| main.written != Some(true) && !step.takes_root());
+    main.or_else(|| blank.next())
 }
 
 /// The exercises of the step, then its main.rs.
