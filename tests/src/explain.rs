@@ -126,6 +126,10 @@ fn explanation(failed: &Failed) -> Explanation {
     let (mut out, mut open) = (Vec::new(), Vec::new());
     let (call, page) = (show::call(failed), page(failed));
     let errno = format!("{:?}", failed.errno);
+    if let (false, Err(error)) = (call.starts_with("set"), memory::open(failed.pid)) {
+        let (reason, fix) = hidden(&error);
+        return Explanation { call, errno, reason, fix, page };
+    }
     for (candidate, look) in causes {
         match look(failed) {
             Ok(Some(Found { reason, fix })) => {
@@ -138,6 +142,15 @@ fn explanation(failed: &Failed) -> Explanation {
     let reason = unknown(failed, &page, &out, &open);
     let fix = format!("read ERRORS of {page} with this in mind");
     Explanation { call, errno, reason, fix, page }
+}
+
+/// Its arguments cannot be seen, so nothing can be said of them.
+fn hidden(error: &anyhow::Error) -> (String, String) {
+    let reason = format!(
+        "what it was called with cannot be seen ({error:#}): a process that has become another \
+         user is not dumpable, and its memory is for root alone to read, ptrace(2)"
+    );
+    (reason, "explain the same as root, or without another user".into())
 }
 
 /// Nothing holds that could be looked at: what is left, and what is not.

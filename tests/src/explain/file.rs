@@ -72,7 +72,7 @@ fn not_ours(failed: &Failed) -> Look {
             metadata.uid(),
             metadata.gid()
         ),
-        format!("use a directory of your own, or as its owner: chown {uid} {path}"),
+        "use a directory of your own",
     )
 }
 

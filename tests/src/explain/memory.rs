@@ -40,6 +40,7 @@ pub fn words(pid: Pid, address: u64, count: usize) -> Result<Vec<u64>> {
     Ok(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect())
 }
 
-fn open(pid: Pid) -> Result<File> {
+/// All of it. Fails if it is not ours to read.
+pub fn open(pid: Pid) -> Result<File> {
     File::open(format!("/proc/{pid}/mem")).context("cannot read its memory")
 }
