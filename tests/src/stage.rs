@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{Pid, geteuid, sethostname};
 use tempfile::TempDir;
 
@@ -98,10 +98,21 @@ pub fn main(tests: &[Test]) -> ExitCode {
     ExitCode::from((failed > 0) as u8)
 }
 
+/// Whoever started us may ignore these, nohup(1) or a shell with its `&`. That survives execve(2), and
+/// a shell in a container cannot trap them then.
+fn default_signals() -> Result<()> {
+    for ignored in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default action replaces "ignore"; no handler of ours is involved.
+        unsafe { signal(ignored, SigHandler::SigDfl) }.context("cannot reset a signal")?;
+    }
+    Ok(())
+}
+
 impl Stage {
     fn set() -> Result<Stage> {
         // Who loses his parent becomes our child: nobody gets lost to init.
         prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
+        default_signals()?;
         let mut watched = Vec::new();
         if geteuid().is_root() {
             watched = leave_the_host()?;
