@@ -76,10 +76,10 @@ fn help(error: &clap::Error) -> &'static str {
     }
 }
 
-/// Writes a line to stderr. Nobody may be reading there any more (EPIPE), or its disk be full: that
-/// is no reason to give up what is under way, as `eprintln!` would.
+/// Writes a line to stderr, by one write(2). Nobody may be reading there any more (EPIPE), or its disk
+/// be full: that is no reason to give up what is under way, as `eprintln!` would.
 pub fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// One link of the chain.

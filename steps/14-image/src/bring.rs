@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, ensure};
 
 use crate::commands::{PullArgs, fetch, get};
 use crate::namespace::with_ids;
@@ -14,12 +14,16 @@ use crate::store::{Image, Store};
 /// says.
 pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)> {
     let store = Store::open(path)?;
-    let wanted = args.bounds.platform.as_ref();
-    let found = store.find(name)?;
-    let fits = |it: &Image| wanted.is_none_or(|wanted| wanted.runs(&it.config.platform));
-    if let Some(image) = found.filter(fits) {
-        note_machine(&image, wanted);
-        return Ok((store, image));
+    if let Some(image) = store.find(name)? {
+        if fits(&image, args.bounds.platform.as_ref()) {
+            return Ok((store, image));
+        }
+        let is = &image.config.platform;
+        // Another could have the name, but not the id.
+        ensure!(
+            store.called(name)?.is_some(),
+            "the image {name} is for {is}, and for nothing else"
+        );
     }
     name.parse::<Reference>().map_err(|error| no_reference(error, name))?;
     let code = with_ids(|| fetch(&Store::open(path)?, name, args).map(|()| 0))?;
@@ -31,12 +35,17 @@ pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)>
     Ok((store, image))
 }
 
-/// The kernel will say no more than that it cannot execute what is for another machine.
-fn note_machine(image: &Image, wanted: Option<&Platform>) {
+/// Whether an image is for the machine that is asked for. Without one it is taken, with a note: the
+/// kernel will say no more than that it cannot execute what is for another machine.
+fn fits(image: &Image, wanted: Option<&Platform>) -> bool {
     let (is, here) = (&image.config.platform, Platform::host());
-    if wanted.is_none() && !here.runs(is) && !is.architecture.is_empty() {
+    if is.architecture.is_empty() || wanted.unwrap_or(&here).runs(is) {
+        return true;
+    }
+    if wanted.is_none() {
         chroot::tell(&format!("note: the image is for {is}, this machine is {here}"));
     }
+    wanted.is_none()
 }
 
 /// Whoever comes from step 9 has a directory at hand.

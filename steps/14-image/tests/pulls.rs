@@ -209,6 +209,9 @@ fn index(place: &Place) -> Result<()> {
     let outcome = place.run(&["run", "--network", "none", &image, "nothing"])?;
     let note = format!("note: the image is for linux/{other}, this machine is linux/{ours}");
     ensure!(outcome.stderr.contains(&note), "{}", outcome.stderr);
+    let value: Value = serde_json::from_str(&place.ok(&["inspect", &image])?)?;
+    let id = value["Id"].as_str().context("no id")?;
+    place.fails(&["run", "--platform", "linux/mips", id, "cat"], "and for nothing else")?;
     let platform = format!("linux/{ours}");
     let run = ["run", "--network", "none", "--platform", &platform, &image, "cat"];
     let said = place.ok(&[&run[..], &[&format!("/{ours}")]].concat())?;
