@@ -22,7 +22,7 @@ pub fn bring(path: &Path, name: &str, args: &PullArgs) -> Result<(Store, Image)>
         // Another could have the name, but not the id.
         ensure!(
             store.called(name)?.is_some(),
-            "the image {name} is for {is}, and for nothing else"
+            "cannot run the image {name}: it is for {is}, and for nothing else"
         );
     }
     name.parse::<Reference>().map_err(|error| no_reference(error, name))?;
