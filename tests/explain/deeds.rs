@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
 use nix::sys::wait::waitpid;
 use nix::unistd::{self, ForkResult, Gid, Uid, fork, geteuid, pivot_root};
 use rustix::fs::CWD;
@@ -54,6 +55,10 @@ fn none() -> Option<Unfit> {
 
 fn root() -> Option<Unfit> {
     (!geteuid().is_root()).then(|| Unfit("it needs root".into()))
+}
+
+fn user() -> Option<Unfit> {
+    geteuid().is_root().then(|| Unfit("it needs an ordinary user".into()))
 }
 
 fn cgroup2() -> Option<Unfit> {
@@ -1079,6 +1084,11 @@ pub const DEEDS: &[Deed] = &[
             ])
         }
     ),
+    // What a change of user ids does to a process as well, capabilities(7).
+    deed!("exec: not dumpable", ENOENT, ["cannot be seen", "not dumpable"], user, || {
+        prctl::set_dumpable(false)?;
+        execute("program")
+    }),
     deed!("exec: no file", ENOENT, ["path of \"program\"", "no such file"], none, || execute(
         "bin/program"
     )),

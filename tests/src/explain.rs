@@ -126,10 +126,6 @@ fn explanation(failed: &Failed) -> Explanation {
     let (mut out, mut open) = (Vec::new(), Vec::new());
     let (call, page) = (show::call(failed), page(failed));
     let errno = format!("{:?}", failed.errno);
-    if let (false, Err(error)) = (call.starts_with("set"), memory::open(failed.pid)) {
-        let (reason, fix) = hidden(&error);
-        return Explanation { call, errno, reason, fix, page };
-    }
     for (candidate, look) in causes {
         match look(failed) {
             Ok(Some(Found { reason, fix })) => {
@@ -139,12 +135,17 @@ fn explanation(failed: &Failed) -> Explanation {
             Err(error) => open.push(format!("{candidate} ({error:#})")),
         }
     }
-    let reason = unknown(failed, &page, &out, &open);
-    let fix = format!("read ERRORS of {page} with this in mind");
+    let (reason, fix) = match memory::open(failed.pid) {
+        Ok(_) => (
+            unknown(failed, &page, &out, &open),
+            format!("read ERRORS of {page} with this in mind"),
+        ),
+        Err(error) => hidden(&error),
+    };
     Explanation { call, errno, reason, fix, page }
 }
 
-/// Its arguments cannot be seen, so nothing can be said of them.
+/// What the arguments point to cannot be seen.
 fn hidden(error: &anyhow::Error) -> (String, String) {
     let reason = format!(
         "what it was called with cannot be seen ({error:#}): a process that has become another \

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
@@ -13,7 +14,10 @@ use serde_json::json;
 use tar::{Builder, Header};
 
 use crate::oci::{Layer, Layout};
-use crate::run::run;
+use crate::run::{run, run_within};
+
+/// A root directory may be large, and the machine be in use.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Writes the image of `root` into the directory `to`, which is made.
 pub fn save(root: &Path, to: &Path) -> Result<()> {
@@ -28,7 +32,7 @@ pub fn save(root: &Path, to: &Path) -> Result<()> {
 /// Has step 14's program import what [`save`] has written, under a name.
 pub fn import(mut program: Command, layout: &Path, store: &Path, name: &str) -> Result<()> {
     program.arg("--store").arg(store).arg("import").arg(layout).arg(name);
-    let outcome = run(&mut program)?;
+    let outcome = run_within(&mut program, PATIENCE)?;
     let said = || explained(program.get_program().as_ref(), &outcome.stderr);
     ensure!(outcome.code() == 0, "{}", said());
     Ok(())

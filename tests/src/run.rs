@@ -102,8 +102,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Result<Outcome> {
-        if !self.has_ended()? {
+    pub fn end(self) -> Result<Outcome> {
+        self.end_within(PATIENCE)
+    }
+
+    fn end_within(mut self, patience: Duration) -> Result<Outcome> {
+        if !self.has_ended(patience)? {
             self.child.kill()?;
             self.child.wait()?;
             let (stdout, stderr) = (read(&self.stdout)?, read(&self.stderr)?);
@@ -114,10 +118,10 @@ impl Running {
         Ok(Outcome { status, stdout, stderr })
     }
 
-    fn has_ended(&self) -> Result<bool> {
+    fn has_ended(&self, patience: Duration) -> Result<bool> {
         let pid = Pid::from_raw(self.pid()).context("no process id")?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("cannot open a pidfd")?;
-        ends_within(&pidfd, PATIENCE)
+        ends_within(&pidfd, patience)
     }
 }
 
@@ -144,6 +148,11 @@ fn read(file: &File) -> Result<String> {
 /// Runs `command` to its end.
 pub fn run(command: &mut Command) -> Result<Outcome> {
     Running::start(command)?.end()
+}
+
+/// The same for what may take longer than a container does.
+pub fn run_within(command: &mut Command, patience: Duration) -> Result<Outcome> {
+    Running::start(command)?.end_within(patience)
 }
 
 impl Stage {

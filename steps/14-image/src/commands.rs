@@ -160,14 +160,7 @@ pub fn get(store: &Store, name: &str) -> Result<Image> {
 /// All of `names`, or none if one of them is not there.
 fn remove(store: &Store, names: &[String]) -> Result<u8> {
     let named = names.iter().map(|name| one_name(store, name)).collect::<Result<Vec<_>>>()?;
-    store.change(|images| {
-        images.retain(|it| {
-            let is = |other: &Named| {
-                it.name == other.name && it.descriptor.digest == other.descriptor.digest
-            };
-            !named.iter().any(is)
-        });
-    })?;
+    store.change(|images| images.retain(|it| !named.contains(it)))?;
     store.sweep()?;
     Ok(0)
 }

@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
     ("layers are shared", shared),
     ("a password", password),
     ("https with a private authority", https),
+    ("http by a name that is not this machine's", plain),
     ("two pulls at once", two_at_once),
     ("killed at any moment", killed),
     ("layers in use are not pruned", in_use),
@@ -242,9 +243,8 @@ fn by_digest(place: &Place) -> Result<()> {
     let name = format!("{}/a/b@{digest}", registry.host);
     place.ok(&["pull", &name])?;
     ensure!(shell(place, &name, "echo here")? == "here\n", "it does not run");
-    let id = value["Id"].as_str().context("no id")?;
-    ensure!(shell(place, &id["sha256:".len()..][..8], "echo id")? == "id\n", "not found by its id");
-    let id = &id["sha256:".len()..][..8];
+    let id = &value["Id"].as_str().context("no id")?["sha256:".len()..][..8];
+    ensure!(shell(place, id, "echo id")? == "id\n", "not found by its id");
     place.fails(&["rm", id], "it has several names: ")?;
     place.ok(&["rm", &name])?;
     place.ok(&["rm", id])?;
@@ -358,6 +358,15 @@ fn https(place: &Place) -> Result<()> {
     place.fails(&["pull", "--ca-file", &key, "x.invalid/a"], "cannot use the certificates")?;
     place.fails(&["pull", "--ca-file", "/nowhere", "x.invalid/a"], "ENOENT")?;
     Ok(())
+}
+
+/// 0.0.0.0 is this machine, but not by its looks.
+fn plain(place: &Place) -> Result<()> {
+    let registry = registry_with(place, &[base()?], json!({}), &[])?;
+    let image = image(&registry).replace("127.0.0.1", "0.0.0.0");
+    let outcome = place.fails(&["pull", &image], "it does not speak TLS")?;
+    ensure!(outcome.stderr.contains("hint: --insecure"), "{}", outcome.stderr);
+    place.ok(&["pull", "--insecure", &image]).map(drop)
 }
 
 fn two_at_once(place: &Place) -> Result<()> {

@@ -351,27 +351,18 @@ fn files(directory: &Path) -> Result<Files> {
     Ok(found)
 }
 
-/// The layer has a directory of that name too: a file in there is not what the archive means. Outside is
-/// a directory of this check, never one of the host's, for who has it wrong writes to it.
+/// Out of the layer the links lead to names that no host has: who has it wrong may write there.
 fn links_outside_are_refused(context: &Context) -> Result<()> {
     let own = Own::new(context)?;
-    let outside = own.directory("outside")?;
-    let name = outside.to_string_lossy().into_owned();
-    let parts = Path::new(&name[1..]).ancestors().filter(|part| *part != Path::new(""));
-    let mut parts: Vec<&Path> = parts.collect();
-    parts.reverse();
-    let same = || {
-        let tar = Tar::new().dir("d").dir("inner");
-        parts.iter().fold(tar, |tar, part| tar.dir(&part.to_string_lossy()))
-    };
-    own.import("good", &[layer(same().file("inner/evil", b"x"))], json!({}))?;
-    let absolute = same().symlink("d/l", &name).file("d/l/evil", b"x");
-    let up = same().symlink("d/l", "../../inner").file("d/l/evil", b"x");
-    for (what, tar) in [("a link to an absolute name", absolute), ("a link to ../..", up)] {
-        let other = Own::new(context)?;
-        other.layout("out", &[layer(tar)], json!({}))?;
-        other.refuses(&["import", &other.path("out"), "out"]).context(what)?;
-        ensure!(files(&outside)?.is_empty(), "{what}: there is a file outside");
+    // The layer has a directory of that name, and a file in there is not what the archive means.
+    let tar = || Tar::new().dir("d").dir("of-the-layer");
+    own.import("good", &[layer(tar().file("of-the-layer/x", b"x"))], json!({}))?;
+    for link in ["/of-the-layer", "../../of-the-layer"] {
+        let own = Own::new(context)?;
+        let tar = tar().symlink("d/link", link).file("d/link/x", b"x");
+        own.layout("out", &[layer(tar)], json!({}))?;
+        let refused = own.refuses(&["import", &own.path("out"), "out"]);
+        refused.with_context(|| format!("a link to {link}"))?;
     }
     Ok(())
 }

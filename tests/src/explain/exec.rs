@@ -57,19 +57,20 @@ pub fn program(failed: &Failed) -> Option<String> {
 pub fn is_absent(failed: &Failed) -> bool {
     program(failed).is_some()
         && [Errno::ENOENT, Errno::ENOTDIR].contains(&failed.errno)
-        && walk(failed).is_err()
+        && walk(failed).is_ok_and(|it| it.is_err())
 }
 
-fn walk(failed: &Failed) -> Result<Place, Stuck> {
-    match failed.call.name() {
-        "execveat" => failed.walk(failed.int(0), &failed.text(1).unwrap_or_default(), true),
-        _ => failed.walk(libc::AT_FDCWD, &failed.text(0).unwrap_or_default(), true),
-    }
+/// Where the path leads; an error if the process cannot be asked for it.
+fn walk(failed: &Failed) -> Result<Result<Place, Stuck>> {
+    Ok(match failed.call.name() {
+        "execveat" => failed.walk(failed.int(0), &failed.text(1)?, true),
+        _ => failed.walk(libc::AT_FDCWD, &failed.text(0)?, true),
+    })
 }
 
 fn missing(failed: &Failed) -> Look {
     let name = program(failed).unwrap_or_default();
-    match walk(failed) {
+    match walk(failed)? {
         Ok(_) => Ok(None),
         Err(stuck) => {
             let found = mount::dead_end(&format!("path of {name:?}"), &stuck)?;
@@ -101,7 +102,7 @@ fn script(head: &[u8]) -> Option<String> {
 }
 
 fn interpreter(failed: &Failed) -> Result<Option<(Place, String)>> {
-    let place = walk(failed)?;
+    let place = walk(failed)??;
     Ok(script(&head(&place)?).map(|name| (place, name)))
 }
 
@@ -139,7 +140,7 @@ fn loader(head: &[u8]) -> Option<String> {
 }
 
 fn loader_missing(failed: &Failed) -> Look {
-    let path = walk(failed)?.path;
+    let path = walk(failed)??.path;
     loader_of(failed, &path)
 }
 
@@ -192,7 +193,7 @@ fn machine(head: &[u8]) -> Option<u16> {
 }
 
 fn foreign_machine(failed: &Failed) -> Look {
-    let (place, ours) = (walk(failed)?, std::fs::read("/proc/self/exe")?);
+    let (place, ours) = (walk(failed)??, std::fs::read("/proc/self/exe")?);
     let head = head(&place)?;
     let (Some(its), Some(ours)) = (machine(&head), machine(&ours)) else { return Ok(None) };
     if !head.starts_with(b"\x7fELF") || its == ours {
@@ -209,7 +210,7 @@ fn foreign_machine(failed: &Failed) -> Look {
 }
 
 fn no_format(failed: &Failed) -> Look {
-    let place = walk(failed)?;
+    let place = walk(failed)??;
     let head = head(&place)?;
     let start = String::from_utf8_lossy(&head[..head.len().min(12)]).into_owned();
     match (head.is_empty(), head.starts_with(b"\x7fELF"), head.starts_with(b"#!")) {
@@ -248,7 +249,7 @@ fn may_execute(status: &Status, file: &Metadata) -> bool {
 }
 
 fn closed(failed: &Failed) -> Look {
-    closed_directory(failed, walk(failed))
+    closed_directory(failed, walk(failed)?)
 }
 
 /// Found, if a directory on the way may not be searched.
@@ -280,7 +281,7 @@ pub fn closed_directory(failed: &Failed, place: Result<Place, Stuck>) -> Look {
 }
 
 fn no_file(failed: &Failed) -> Look {
-    let place = walk(failed)?;
+    let place = walk(failed)??;
     if place.metadata()?.is_file() {
         return Ok(None);
     }
@@ -289,7 +290,7 @@ fn no_file(failed: &Failed) -> Look {
 }
 
 fn no_x(failed: &Failed) -> Look {
-    without_x(failed, &walk(failed)?)
+    without_x(failed, &walk(failed)??)
 }
 
 fn without_x(failed: &Failed, place: &Place) -> Look {
@@ -311,7 +312,7 @@ fn without_x(failed: &Failed, place: &Place) -> Look {
 }
 
 fn noexec(failed: &Failed) -> Look {
-    on_noexec(failed, &walk(failed)?)
+    on_noexec(failed, &walk(failed)??)
 }
 
 fn on_noexec(failed: &Failed, place: &Place) -> Look {
@@ -334,7 +335,7 @@ fn on_noexec(failed: &Failed, place: &Place) -> Look {
 fn interpreter_closed(failed: &Failed) -> Look {
     let name = match interpreter(failed)? {
         Some((_, name)) => name,
-        None => match loader(&head(&walk(failed)?)?) {
+        None => match loader(&head(&walk(failed)??)?) {
             Some(name) => name,
             None => return Ok(None),
         },
@@ -354,14 +355,14 @@ fn interpreter_hidden(failed: &Failed) -> Look {
 }
 
 fn circle(failed: &Failed) -> Look {
-    match walk(failed) {
+    match walk(failed)? {
         Err(stuck) if stuck.errno == Errno::ELOOP => mount::dead_end("path", &stuck),
         _ => Ok(None),
     }
 }
 
 fn scripts(failed: &Failed) -> Look {
-    let mut place = walk(failed)?;
+    let mut place = walk(failed)??;
     let mut chain = vec![place.path.clone()];
     while let Some(name) = script(&head(&place)?).filter(|_| chain.len() < 8) {
         place = failed.walk(libc::AT_FDCWD, &name, true)?;
@@ -377,7 +378,7 @@ fn scripts(failed: &Failed) -> Look {
 }
 
 fn open_for_writing(failed: &Failed) -> Look {
-    let place = walk(failed)?;
+    let place = walk(failed)??;
     let mut writers = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let pid = entry.file_name().display().to_string();

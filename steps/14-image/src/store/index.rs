@@ -18,7 +18,7 @@ pub const NAME: &str = "org.opencontainers.image.ref.name";
 const SHORTEST_ID: usize = 4;
 
 /// A manifest in the store and what it is called.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     pub name: Option<String>,
     pub descriptor: Descriptor,
@@ -67,11 +67,16 @@ impl Store {
         }
     }
 
-    /// Changes the list of images, nobody else meanwhile.
+    /// Changes the list of images, nobody else meanwhile. One that stays as it is is not written: a full
+    /// disk has no room for it.
     pub fn change(&self, change: impl FnOnce(&mut Vec<Named>)) -> Result<()> {
         let _lock = self.lock_index()?;
-        let mut images = self.images()?;
+        let before = self.images()?;
+        let mut images = before.clone();
         change(&mut images);
+        if images == before {
+            return Ok(());
+        }
         let manifests = images.into_iter().map(|Named { name, mut descriptor }| {
             descriptor.annotations = name.map(|name| BTreeMap::from([(NAME.to_string(), name)]));
             descriptor

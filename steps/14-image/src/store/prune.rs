@@ -30,8 +30,6 @@ impl Store {
         let images = if all { self.images().unwrap_or_default() } else { self.images()? };
         match all {
             true => self.forget_images()?,
-            // A full disk has no room for a new list: it is written if there is something to say.
-            false if images.iter().all(|it| it.name.is_some()) => {}
             false => self.change(|images| images.retain(|it| it.name.is_some()))?,
         }
         let mut pruned = self.sweep()?;
